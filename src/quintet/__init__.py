@@ -1,0 +1,1 @@
+"""Quintet: one Python web framework that does the work of five."""
