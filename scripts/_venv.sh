@@ -28,6 +28,6 @@ install() {
         return
     fi
     echo "Installing $*" >&2
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 || return 1
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check "$@" >&2 || return 1
     cp pyproject.toml "$stamp"
 }
