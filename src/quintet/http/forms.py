@@ -199,8 +199,6 @@ async def _joined(chunks: AsyncIterator[bytes], minimum: int) -> AsyncIterator[b
 class _MultipartReader:
     """Turns the parser's events into fields. It blocks on nothing: what would, it yields to be called."""
 
-    __slots__ = ("_begun", "_boundary", "_fields", "_fields_size", "_files", "_form", "_limits", "_memory", "_parser", "_part")  # fmt: skip
-
     def __init__(self, boundary: str, limits: FormLimits) -> None:
         self._boundary = b"--" + boundary.encode()
         self._limits = limits
