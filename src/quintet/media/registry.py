@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from quintet.media import json, jsonl, msgpack, text
+from quintet.media import csv, form, json, jsonl, msgpack, text
 from quintet.media.stream import ItemEncoder
 
 #: Turns a value into the bytes of a body.
@@ -139,6 +139,14 @@ def default_registry() -> Registry:
                 build_decoder=msgpack.build_decoder,
             ),
             MediaType(
+                name="csv",
+                media_type="text/csv",
+                aliases=("application/csv",),
+                build_encoder=csv.build_encoder,
+                build_item_encoder=csv.build_item_encoder,
+                charset=True,
+            ),
+            MediaType(
                 name="jsonl",
                 media_type="application/jsonl",
                 aliases=("application/x-ndjson", "application/ndjson", "application/jsonlines"),
@@ -148,6 +156,12 @@ def default_registry() -> Registry:
             ),
             MediaType(name="html", media_type="text/html", charset=True),
             MediaType(name="text", media_type="text/plain", build_encoder=text.build_encoder, charset=True),
+            MediaType(
+                name="form",
+                media_type="application/x-www-form-urlencoded",
+                build_decoder=form.build_decoder,
+                text_leaves=True,
+            ),
             MediaType(name="multipart", media_type="multipart/form-data", text_leaves=True),
         ]
     )
