@@ -32,7 +32,7 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _SOURCE_PAIR = re.compile(
-    rf"((?:{_WORDS})\w{{0,40}}['\"]?\]?\s{{0,4}}(?::\s{{0,4}}\w{{1,40}}\s{{0,4}})?[:=,]\s{{0,4}}[bruf]{{0,2}})({_QUOTED})",
+    rf"((?:{_WORDS})\w{{0,40}}['\"]?\]?\s{{0,4}}(?::\s{{0,4}}\w{{1,40}}\s{{0,4}})?[:=,]\s{{0,4}}(?:\w{{0,20}}[Ss]ecret\w{{0,20}}\()?[bruf]{{0,2}})({_QUOTED})",
     re.IGNORECASE,
 )
 _JWT = re.compile(r"\beyJ[\w-]{10,4096}\.[\w-]{10,4096}\.[\w-]{0,4096}")

@@ -80,7 +80,7 @@ class Templates:
             return "".join(_find_block(template, values, block))
         except BlockNotFound:
             raise
-        except Exception:  # raised again, with the template's lines in its traceback
+        except Exception:  # noqa: BLE001  # raised again, with the template's lines in its traceback
             self.environment.handle_exception()
 
     def render_string(self, source: str, context: Mapping[str, Any] | None = None) -> str:
@@ -101,7 +101,7 @@ class Templates:
             return "".join([piece async for piece in pieces])
         except BlockNotFound:
             raise
-        except Exception:  # raised again, with the template's lines in its traceback
+        except Exception:  # noqa: BLE001  # raised again, with the template's lines in its traceback
             environment.handle_exception()
 
 

@@ -1,0 +1,591 @@
+"""The application: collects routes, providers and plugins, freezes them once, and dispatches.
+
+It composes and does no work: reading signatures is `handlers`, finding routes `routing`, answering `protocols`.
+`quintet.App` is this with the default plugins (`factory`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack
+
+from quintet.errors import ConfigurationError, MethodNotAllowed, NotFound, Problem
+from quintet.handlers.build import build_endpoint, build_plan, compose, converters_of
+from quintet.handlers.failures import Failures
+from quintet.handlers.params import Depends
+from quintet.handlers.plan import HandlerPlan, Result
+from quintet.handlers.results import DEFAULT_PRODUCES, Encoders, Finisher
+from quintet.handlers.services import Services
+from quintet.handlers.threads import ThreadPool, ThreadSettings
+from quintet.hooks import Plugin
+from quintet.http.forwarded import ProxyPolicy
+from quintet.http.head import Head
+from quintet.http.host import HostPolicy
+from quintet.http.limits import Limits
+from quintet.http.request import Request, quote_path
+from quintet.http.response import Redirect, Response
+from quintet.http.security import SecurityHeaders
+from quintet.media.registry import default_registry
+from quintet.protocols.dispatcher import AccessLog, CompiledRoute, Dispatcher
+from quintet.routing.group import RouteGroup, location
+from quintet.routing.route import Route, RouteOptions, reverse
+from quintet.routing.table import Entry, RouteTable, shape_of
+from quintet.handlers.versions import Versioning, choose_version
+
+T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., Any])
+
+#: The target of a path: its routes by method; `*` answers methods it has not.
+Methods = dict[str, CompiledRoute]
+
+
+class Application(RouteGroup):
+    """A web application.
+
+    Args:
+        title: the name in the documentation.
+        version: the version in the documentation.
+        description: the text in the documentation, Markdown.
+        plugins: parts to set up, in an order that satisfies what they require.
+        limits: bounds on requests.
+        security: the security headers.
+        allowed_hosts: the hosts served; empty for any well-formed one.
+        proxies: which proxies to believe about the client.
+        threads: the pool for `def` handlers.
+        trailing_slash: `redirect` sends `/a/` to `/a` where only that exists (and the reverse), `strict` answers 404.
+        versioning: how a request says which version it wants, for routes with `version=`.
+        request_id: send `X-Request-Id`.
+        options: defaults for routes (`produces`, `accepts`, `max_body`, `timeout`) and tags, guards, middleware.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str = "Quintet app",
+        version: str = "0.1.0",
+        description: str = "",
+        plugins: Sequence[Plugin] = (),
+        limits: Limits | None = None,
+        security: SecurityHeaders | None = None,
+        allowed_hosts: Sequence[str] = (),
+        proxies: ProxyPolicy | None = None,
+        threads: ThreadSettings | None = None,
+        trailing_slash: Literal["redirect", "strict"] = "redirect",
+        versioning: Versioning | None = None,
+        request_id: bool = True,
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        super().__init__("", **options)
+        self.title = title
+        self.api_version = version
+        self.description = description
+        self.limits = limits or Limits()
+        self.security = security or SecurityHeaders()
+        self.hosts = HostPolicy(tuple(allowed_hosts))
+        self.proxies = proxies
+        self.trailing_slash = trailing_slash
+        self.versioning = versioning
+        self.request_id = request_id
+        self.access_log: AccessLog | None = None
+        self.registry = default_registry()
+        self.threads = ThreadPool(threads)
+        self.failures = Failures()
+        self.services = Services(self.registry, self.security, self.threads)
+        self.plugins: dict[str, Plugin] = {}
+        self.commands: list[Any] = []
+        self.checks: list[Callable[[], Sequence[Problem]]] = []
+        self.settings: dict[type[Any], Any] = {}
+        #: Free for plugins and the app's own code.
+        self.state: dict[str, Any] = {}
+        self._lifespans: list[Callable[..., Any]] = []
+        self._before_freeze: list[Callable[[], None]] = []
+        self._app_scope: list[tuple[Any, Callable[..., Any], dict[str, Any]]] = []
+        self._stack: AsyncExitStack | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._table: RouteTable[Methods] = RouteTable([])
+        self._static: dict[str, Methods] = {}
+        self._websockets: RouteTable[CompiledRoute] = RouteTable([])
+        self.compiled: list[CompiledRoute] = []
+        for plugin in plugins:
+            self.add_plugin(plugin)
+
+    # -- what plugins and users add -----------------------------------------------------------------------------
+
+    def add_plugin(self, plugin: Plugin) -> None:
+        """Set up a plugin.
+
+        Raises:
+            ConfigurationError: its name is taken, or what it requires is not there.
+        """
+        name = plugin.name or type(plugin).__name__
+        missing = [r for r in plugin.requires if r not in self.plugins]
+        if name in self.plugins or missing:
+            message = f"there is a plugin {name!r} already" if not missing else (
+                f"the plugin {name!r} requires {', '.join(map(repr, missing))}"
+            )
+            raise ConfigurationError(
+                Problem(id="plugins.order", message=message, where=location(), fix="list it once, after what it requires")
+            )
+        self.plugins[name] = plugin
+        plugin.setup(self)
+        self._changed()
+
+    def provide(
+        self, kind: type[T] | Any, factory: Callable[..., Any], *, scope: Literal["call", "response", "app"] = "call"
+    ) -> None:
+        """Let handlers ask for a type: `app.provide(Database, open_database, scope="app")`.
+
+        Args:
+            kind: the annotation that asks for it.
+            factory: a dependency; with scope `app` it may take nothing and is called when the app starts.
+            scope: `call` ends before the answer is sent, `response` after, `app` with the app.
+        """
+        if scope == "app":
+            box: dict[str, Any] = {}
+            self._app_scope.append((kind, factory, box))
+
+            def current() -> Any:
+                try:
+                    return box["value"]
+                except KeyError:
+                    raise RuntimeError(
+                        f"{getattr(kind, '__name__', kind)} lives as long as the app, which has not started; "
+                        "use the test client as a context manager, or run the app on a server"
+                    ) from None
+
+            self.services.providers[kind] = Depends(current, inline=True)
+        else:
+            self.services.providers[kind] = Depends(factory, scope=scope)
+        self._changed()
+
+    def provide_value(self, kind: type[T], value: T) -> None:
+        """Let handlers ask for a value that exists already, by its type."""
+        self.services.providers[kind] = Depends(lambda: value, inline=True)
+        self._changed()
+
+    @contextlib.contextmanager
+    def override(self, dependency: Any, replacement: Callable[..., Any]) -> Iterator[None]:
+        """Put another function in the place of a dependency or provided type, for the time of a test."""
+        provided = self.services.providers.get(dependency) if isinstance(dependency, type) else None
+        function = provided.function if provided is not None else dependency
+        before = self.services.overrides.get(function)
+        self.services.overrides[function] = replacement
+        self._changed()
+        try:
+            yield
+        finally:
+            if before is None:
+                self.services.overrides.pop(function, None)
+            else:
+                self.services.overrides[function] = before
+            self._changed()
+
+    def lifespan(self, function: C) -> C:
+        """Register what surrounds the life of the app: an async generator that yields once, or a context manager.
+
+        It may take the app. What stands before the `yield` runs at the start, what follows at the end.
+        """
+        self._lifespans.append(function)
+        return function
+
+    def before_freeze(self, function: Callable[[], None]) -> None:
+        """Register a function that runs before routes are compiled, such as a plugin that adds routes at the end."""
+        self._before_freeze.append(function)
+
+    def check(self, function: Callable[[], Sequence[Problem]]) -> None:
+        """Register a check that `quintet check` runs."""
+        self.checks.append(function)
+
+    def static(self, prefix: str, folder: str | Path, *, max_age: int = 3600, name: str = "") -> None:
+        """Serve the files of a folder under a path. No listings, no dotfiles, nothing outside the folder."""
+        from quintet.middleware.static import static_handler
+
+        handler = static_handler(Path(folder), max_age, location())
+        options: RouteOptions = {"name": name or prefix.strip("/") or "static", "include_in_schema": False}
+        self.route(prefix.rstrip("/") + "/{path:path}", ("GET",), **options)(handler)
+
+    # -- freezing -----------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        super()._changed()
+        self._dispatcher = None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The frozen app. The first use freezes it; a change afterwards freezes it again.
+
+        Raises:
+            ConfigurationError: everything that is wrong with it.
+        """
+        if self._dispatcher is None:
+            self._dispatcher = self.freeze()
+        return self._dispatcher
+
+    def freeze(self) -> Dispatcher:
+        """Compile every route.
+
+        Raises:
+            ConfigurationError: everything that is wrong with the app, together.
+        """
+        before, self._before_freeze = self._before_freeze, []
+        for function in before:
+            function()
+        problems: list[Problem] = []
+        self.services.security = self.security
+        default = Result(Any, "dynamic", 200, tuple(self.options.get("produces", ()) or DEFAULT_PRODUCES))
+        if "html" in default.produces:
+            default.produces = tuple(p for p in default.produces if p != "html") or DEFAULT_PRODUCES
+        self.services.default_encoders = Encoders(default, self.services)
+        self._finisher = Finisher(default, self.services.default_encoders, self.services)
+        self._on_error = self.failures.responder([self.error_handlers], self._finisher, reraise=False)
+        planned: list[tuple[Route, HandlerPlan | None]] = []
+        for route in self.flatten():
+            try:
+                plan = None if route.kind == "mount" else self._plan(route)
+                planned.append((route, plan))
+            except ConfigurationError as exc:
+                problems += exc.problems
+        compiled: list[CompiledRoute] = []
+        for route, plan in planned:
+            try:
+                compiled += self._compile(route, plan)
+            except ConfigurationError as exc:
+                problems += exc.problems
+        problems += self._build_table(compiled)
+        if problems:
+            raise ConfigurationError(problems)
+        self.compiled = compiled
+        self._static = self._table.static
+        self._not_found = self._answer(self._missing)
+        return Dispatcher(
+            find=self._find,
+            find_websocket=self._websockets.find,
+            on_error=self._on_error,
+            limits=self.limits,
+            hosts=self.hosts,
+            security=self.security,
+            proxies=self.proxies,
+            request_id=self.request_id,
+            access_log=self.access_log,
+        )
+
+    def _plan(self, route: Route) -> HandlerPlan:
+        injected: dict[Any, str] = {type(self): "app", Application: "app"}
+        if route.kind == "websocket":
+            from quintet.http.websocket import WebSocket
+
+            injected[WebSocket] = "websocket"
+        return build_plan(route, self.services, max_body=self.limits.body, localns=route.localns, injected=injected)
+
+    def _compile(self, route: Route, plan: HandlerPlan | None) -> list[CompiledRoute]:
+        template = route.template()
+        if route.kind == "mount" or plan is None:
+            from quintet.protocols.foreign import mount_endpoint
+
+            endpoint = compose(
+                mount_endpoint(route.handler, self.threads, template.text), route.options.get("middleware", ()), self._on_error
+            )
+            converters = converters_of(template, None)
+            return [
+                CompiledRoute(
+                    endpoint, method="*", name=route.name, kind="mount", route=route, template=template, converters=converters
+                )
+            ]
+        converters = converters_of(template, plan)
+        if route.kind == "websocket":
+            from quintet.handlers.websocket import compile_websocket
+
+            endpoint: Any = compile_websocket(plan, self.services, self, route)
+            return [
+                CompiledRoute(
+                    endpoint, method="GET", name=route.name, kind="websocket", route=route, plan=plan, template=template,
+                    converters=converters,
+                )  # fmt: skip
+            ]
+        finisher = Finisher(plan.result, None, self.services)
+        on_error = self.failures.responder(route.error_handlers, finisher, reraise=False)
+        reraise = self.failures.responder(route.error_handlers, finisher, reraise=True)
+        endpoint = build_endpoint(plan, self.services, route, on_error, reraise)
+        return [
+            CompiledRoute(
+                endpoint,
+                method=method,
+                name=route.name,
+                max_body=plan.max_body,
+                cancel=route.options.get("cancel", method in ("GET", "HEAD")),
+                is_sync=not plan.call.signature.is_async
+                and not plan.middleware
+                and not plan.guards
+                and not plan.timeout
+                and not any(d.signature.is_async for d in plan.dependencies),
+                route=route,
+                plan=plan,
+                template=template,
+                converters=converters,
+            )
+            for method in route.methods
+        ]
+
+    def _build_table(self, compiled: list[CompiledRoute]) -> list[Problem]:
+        """Build the route table; return duplicate and shadowed routes as problems."""
+        problems: list[Problem] = []
+        groups: dict[Any, list[CompiledRoute]] = {}
+        websockets: dict[Any, CompiledRoute] = {}
+        for item in compiled:
+            assert item.template is not None
+            shape = shape_of(item.template, item.converters)
+            if item.kind == "websocket":
+                problems += _duplicate(websockets.get(shape), item)
+                websockets[shape] = item
+            else:
+                groups.setdefault(shape, []).append(item)
+        entries: list[Entry[Methods]] = []
+        for items in groups.values():
+            versions: dict[tuple[str, str], CompiledRoute] = {}
+            for item in items:
+                key = (item.method, item.route.options.get("version", "") if item.route else "")
+                problems += _duplicate(versions.get(key), item)
+                versions[key] = item
+            problems += [
+                Problem(
+                    id="routes.shadowed",
+                    message=f"{item.route.path!r} is mounted here, and takes the requests of the route",  # type: ignore[union-attr]
+                    where=item.route.where,  # type: ignore[union-attr]
+                    fix="give one of them another path",
+                )
+                for item in items
+                if item.kind == "mount" and len(items) > 1 and item.route
+            ]
+            first = items[0]
+            assert first.template is not None
+            entries.append(Entry(first.template, first.converters, self._methods(items)))
+        self._table = RouteTable(entries)
+        self._websockets = RouteTable(
+            [Entry(w.template, w.converters, w) for w in websockets.values() if w.template is not None]
+        )
+        problems += self._duplicate_names(compiled)
+        return problems
+
+    def _duplicate_names(self, compiled: list[CompiledRoute]) -> list[Problem]:
+        seen: dict[str, Route] = {}
+        problems: list[Problem] = []
+        for item in compiled:
+            route = item.route
+            if route is None or not route.options.get("name"):
+                continue
+            other = seen.setdefault(route.options["name"], route)
+            if other is not route and other.path != route.path:
+                problems.append(
+                    Problem(
+                        id="routes.name",
+                        message=f"two routes are named {route.name!r}: {other.path} ({other.where}) and {route.path}",
+                        where=route.where,
+                        fix="give one of them another name",
+                    )
+                )
+        return problems
+
+    def _methods(self, items: list[CompiledRoute]) -> Methods:
+        methods: Methods = {}
+        by_method: dict[str, list[CompiledRoute]] = {}
+        for item in items:
+            by_method.setdefault(item.method, []).append(item)
+        for method, routes in by_method.items():
+            methods[method] = routes[0] if len(routes) == 1 and not self._version_of(routes[0]) else self._choose(routes)
+        if "*" in methods:
+            return methods
+        if "GET" in methods:
+            methods.setdefault("HEAD", methods["GET"])
+        allow = ", ".join(sorted({*methods, "OPTIONS"}))
+        if "OPTIONS" not in methods:
+            methods["OPTIONS"] = self._options(allow)
+        methods["*"] = self._answer(lambda request: _raise(MethodNotAllowed(
+            f"{request.method} is not possible here, {allow} are", headers={"allow": allow}
+        )))
+        return methods
+
+    @staticmethod
+    def _version_of(item: CompiledRoute) -> str:
+        return item.route.options.get("version", "") if item.route else ""
+
+    def _choose(self, routes: list[CompiledRoute]) -> CompiledRoute:
+        by_version = {self._version_of(r): r for r in routes}
+        first = routes[0]
+        endpoint = choose_version(by_version, self.versioning, self._on_error)
+        return CompiledRoute(
+            endpoint, method=first.method, name=first.name, max_body=max((r.max_body or 0) for r in routes) or None,
+            cancel=first.cancel, route=first.route, plan=first.plan, template=first.template, converters=first.converters,
+        )  # fmt: skip
+
+    def _options(self, allow: str) -> CompiledRoute:
+        head = Head(204, "", self.security, (("allow", allow),))
+
+        async def endpoint(request: Request) -> tuple[Head, bytes]:
+            return head, b""
+
+        return CompiledRoute(compose(endpoint, self.middleware_list, self._on_error), method="OPTIONS", kind="answer")
+
+    def _answer(self, function: Callable[[Request], Response[Any]]) -> CompiledRoute:
+        async def endpoint(request: Request) -> Response[Any]:
+            try:
+                return self._finisher.finish(request, function(request))
+            except Exception as exc:  # noqa: BLE001 - answered below
+                return await self._on_error(request, exc)
+
+        return CompiledRoute(compose(endpoint, self.middleware_list, self._on_error), kind="answer")
+
+    # -- dispatching --------------------------------------------------------------------------------------------
+
+    def _find(self, method: str, path: str) -> tuple[CompiledRoute, tuple[str, ...]]:
+        methods = self._static.get(path)
+        if methods is not None:
+            return methods.get(method) or methods["*"], ()
+        found = self._table.find(path)
+        if found is None:
+            return self._not_found, ()
+        return found[0].get(method) or found[0]["*"], found[1]
+
+    def _missing(self, request: Request) -> Response[Any]:
+        """Answer a path that has no route: by a redirect where the other slash has one, else 404."""
+        path = request.path
+        if self.trailing_slash == "redirect" and not path.startswith(("//", "/\\")) and path != "/":
+            other = path[:-1] if path.endswith("/") else path + "/"
+            found = self._table.find(other)
+            if found is not None and not other.endswith("//") and "\\" not in other and next(
+                iter(found[0].values())
+            ).kind != "mount":
+                query = f"?{request.raw_query.decode('latin-1')}" if request.raw_query else ""
+                return Redirect(quote_path(other) + query, 308)
+        raise NotFound("there is nothing at this address")
+
+    def url_for(self, name: str, /, **values: Any) -> str:
+        """Return the path of a named route.
+
+        Args:
+            name: the route's name; with its group's name in front where the group has one.
+            values: the path's parameters, as values of their types.
+
+        Raises:
+            ValueError: no route has this name, several have, or a value does not fit.
+        """
+        _ = self.dispatcher
+        matches = {c.template.text: c for c in self.compiled if c.name == name and c.template is not None}
+        if not matches:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, {c.name for c in self.compiled}, 1)
+            raise ValueError(f"no route is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        if len(matches) > 1:
+            wanted = set(values)
+            fitting = [c for c in matches.values() if {p.name for p in c.template.parameters} == wanted]  # type: ignore[union-attr]
+            if len(fitting) != 1:
+                raise ValueError(f"several routes are named {name!r}: {', '.join(matches)}; give them names of their own")
+            found = fitting[0]
+        else:
+            (found,) = matches.values()
+        assert found.template is not None
+        return reverse(found.template, found.converters, values)
+
+    # -- the life of the app ------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the lifespan around a block: start, then stop whatever happens."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Freeze the app and run what stands before the `yield` of each lifespan.
+
+        Raises:
+            ConfigurationError: everything that is wrong with the app.
+        """
+        if self._stack is not None:
+            raise RuntimeError("the app has started already")
+        _ = self.dispatcher
+        stack = AsyncExitStack()
+        try:
+            for function in self._lifespans:
+                await stack.enter_async_context(_as_context(function, self))
+            for _, factory, box in self._app_scope:
+                function = self.services.overrides.get(factory, factory)
+                box["value"] = await _enter_value(stack, function)
+                stack.callback(box.clear)
+        except BaseException:
+            await stack.aclose()
+            raise
+        self._stack = stack
+
+    async def stop(self) -> None:
+        """Run what follows the `yield` of each lifespan, last first, and end the threads."""
+        stack, self._stack = self._stack, None
+        try:
+            if stack is not None:
+                await stack.aclose()
+        finally:
+            self.threads.close()
+
+    # -- protocols ----------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any) -> Any:
+        """Answer an ASGI 3 call `(scope, receive, send)`, an ASGI 2 call `(scope)` or a WSGI call `(environ, …)`."""
+        from quintet.protocols import asgi, wsgi
+
+        if len(args) == 3:
+            return asgi.serve(self, *args)
+        if len(args) == 2:
+            return wsgi.serve(self, *args)
+        return asgi.serve_v2(self, *args)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        from quintet.protocols import rsgi
+
+        await rsgi.serve(self, scope, protocol)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self.start())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self.stop())
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _duplicate(other: CompiledRoute | None, item: CompiledRoute) -> list[Problem]:
+    if other is None or other.route is None or item.route is None or item.template is None:
+        return []
+    return [
+        Problem(
+            id="routes.duplicate",
+            message=f"{item.method} {item.template.text} is taken already by {other.name!r} ({other.route.where})",
+            where=item.route.where,
+            fix="remove one, or give it another path or version",
+        )
+    ]
+
+
+def _as_context(function: Callable[..., Any], app: Application) -> AbstractAsyncContextManager[Any]:
+    takes_app = bool(inspect.signature(function).parameters)
+    if inspect.isasyncgenfunction(function):
+        function = contextlib.asynccontextmanager(function)
+    return function(app) if takes_app else function()
+
+
+async def _enter_value(stack: AsyncExitStack, factory: Callable[..., Any]) -> Any:
+    if inspect.isasyncgenfunction(factory):
+        return await stack.enter_async_context(contextlib.asynccontextmanager(factory)())
+    if inspect.isgeneratorfunction(factory):
+        return stack.enter_context(contextlib.contextmanager(factory)())
+    value = factory()
+    return await value if inspect.isawaitable(value) else value
+

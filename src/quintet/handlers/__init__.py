@@ -1,0 +1,1 @@
+"""Type hints become a plan, and the plan one closure per route."""

@@ -1,0 +1,188 @@
+"""Building: from a declared route to a compiled one, in the order that `freeze` needs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
+from uuid import UUID
+from datetime import date
+
+from quintet.errors import ConfigurationError, Problem, ServiceUnavailable
+from quintet.handlers.bind import Binder, strip
+from quintet.handlers.compile import Endpoint, OnError, Outcome, compile_endpoint
+from quintet.handlers.params import Source
+from quintet.handlers.plan import HandlerPlan
+from quintet.handlers.results import DEFAULT_PRODUCES, plan_result
+from quintet.handlers.services import Services
+from quintet.handlers.signature import describe, read_signature
+from quintet.http.request import Request
+from quintet.http.response import Response
+from quintet.routing.path import CONVERTERS, Converter, Template, enum_converter, literal_converter
+from quintet.routing.route import Middleware, Route
+
+_BODIED = {"POST", "PUT", "PATCH", "DELETE", "*"}
+_BY_TYPE: dict[Any, str] = {int: "int", float: "float", UUID: "uuid", date: "date", str: "str"}
+
+
+def derive_converter(annotation: Any) -> Converter:
+    """Return the converter that a path parameter's annotation implies."""
+    tp = strip(annotation)
+    if inspect.isclass(tp) and issubclass(tp, Enum):
+        return enum_converter(tp)
+    if get_origin(tp) is Literal:
+        return literal_converter(get_args(tp))
+    return CONVERTERS[_BY_TYPE.get(tp, "str")]
+
+
+def converters_of(template: Template, plan: HandlerPlan | None) -> tuple[Converter, ...]:
+    """Return the converter of each parameter: the one in the template, or the one its annotation implies."""
+    found: list[Converter] = []
+    for parameter in template.parameters:
+        if parameter.converter is not None:
+            found.append(CONVERTERS[parameter.converter])
+            continue
+        inputs = plan.inputs if plan is not None else []
+        item = next((i for i in inputs if i.source is Source.PATH and i.key == parameter.name), None)
+        found.append(derive_converter(item.annotation) if item is not None else CONVERTERS["str"])
+    return tuple(found)
+
+
+def build_plan(
+    route: Route,
+    services: Services,
+    *,
+    max_body: int,
+    localns: Mapping[str, Any] | None = None,
+    injected: Mapping[Any, str] | None = None,
+) -> HandlerPlan:
+    """Decide everything about a route's handler.
+
+    Raises:
+        ConfigurationError: the handler's signature cannot be served, with the fix.
+    """
+    options = route.options
+    template = route.template()
+    names = [p.name for p in template.parameters]
+    services.start_route(names, inline=options.get("inline", False))
+    signature = read_signature(route.handler, localns)
+    has_body = bool(_BODIED & set(route.methods))
+    binder = Binder(
+        services,
+        names,
+        has_body=has_body,
+        accepts=tuple(options.get("accepts", ("json", "msgpack"))),
+        localns=localns,
+        injected=injected,
+    )
+    call = binder.bind(signature)
+    used = {i.key for i in binder.inputs if i.source is Source.PATH}
+    unused = [n for n in names if n not in used]
+    if unused and route.kind != "mount":
+        raise ConfigurationError(
+            Problem(
+                id="routes.unused",
+                message=f"{describe(route.handler)}: the path {route.path!r} has {{{unused[0]}}}, which nothing takes",
+                where=signature.where,
+                fix=f"add a parameter, such as `{unused[0]}: str`",
+            )
+        )
+    produces = tuple(options.get("produces", ()) or DEFAULT_PRODUCES)
+    if options.get("template") and "produces" not in options:
+        produces = ("html", "json", "msgpack")
+    limit = options.get("max_body", max_body)
+    return HandlerPlan(
+        call=call,
+        inputs=binder.inputs,
+        body=binder.body,
+        dependencies=binder.dependencies,
+        result=plan_result(signature, options, produces=produces),
+        guards=list(options.get("guards", ())),
+        middleware=list(options.get("middleware", ())),
+        timeout=options.get("timeout"),
+        max_body=limit if has_body else None,
+    )
+
+
+def build_endpoint(
+    plan: HandlerPlan, services: Services, route: Route, on_error: OnError, reraise: OnError
+) -> Endpoint:
+    """Compile a plan and put its timeout and middleware around it.
+
+    Args:
+        on_error: answers every exception.
+        reraise: answers those that have a handler, and raises others for the middleware to see.
+
+    Raises:
+        ConfigurationError: a type that cannot be encoded or decoded, with the reason.
+    """
+    names = [p.name for p in route.template().parameters]
+    services.start_route(names, inline=route.options.get("inline", False))
+    label = f"{'|'.join(route.methods)} {route.path}"
+    try:
+        endpoint = compile_endpoint(plan, services, reraise if plan.middleware else on_error, label)
+    except (TypeError, ValueError, LookupError) as exc:
+        raise ConfigurationError(
+            Problem(
+                id="routes.types", message=f"{describe(route.handler)}: {exc}", where=plan.call.signature.where or route.where
+            )
+        ) from exc
+    if plan.timeout is not None:
+        endpoint = with_timeout(endpoint, plan.timeout, on_error)
+    return compose(endpoint, plan.middleware, on_error)
+
+
+def with_timeout(endpoint: Endpoint, seconds: float, on_error: OnError) -> Endpoint:
+    """Answer 503 where the handler takes longer."""
+
+    async def timed(request: Request) -> Outcome:
+        scope = asyncio.timeout(seconds)
+        try:
+            async with scope:
+                return await endpoint(request)
+        except TimeoutError as exc:
+            if not scope.expired():
+                return await on_error(request, exc)
+            error = ServiceUnavailable(f"this took longer than {seconds:g} s", headers={"retry-after": "1"})
+            return await on_error(request, error)
+
+    return timed
+
+
+def compose(endpoint: Endpoint, middleware: Sequence[Middleware], on_error: OnError) -> Endpoint:
+    """Put middleware around an endpoint, once; the first is the outermost."""
+    if not middleware:
+        return endpoint
+
+    async def innermost(request: Request) -> Response[Any]:
+        outcome = await endpoint(request)
+        return prepared_response(*outcome) if type(outcome) is tuple else outcome  # pyright: ignore[reportReturnType]
+
+    call: Callable[[Request], Awaitable[Response[Any]]] = innermost
+    for function in reversed(middleware):
+        call = _bind(function, call)
+
+    async def outermost(request: Request) -> Response[Any]:
+        try:
+            return await call(request)
+        except Exception as exc:  # noqa: BLE001 - the app's own answer to exceptions
+            return await on_error(request, exc)
+
+    return outermost
+
+
+def _bind(
+    function: Middleware, call_next: Callable[[Request], Awaitable[Response[Any]]]
+) -> Callable[[Request], Awaitable[Response[Any]]]:
+    return lambda request: function(request, call_next)
+
+
+def prepared_response(head: Any, body: bytes) -> Response[Any]:
+    """Return a Response with the status, fields and body of a prepared outcome, for middleware to look at."""
+    response: Response[Any] = Response(None, head.status)
+    response.headers.extend(head.fields)
+    response.media_type = head.media_type
+    response.content = body
+    return response

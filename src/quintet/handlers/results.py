@@ -1,0 +1,226 @@
+"""Results: how a handler's return value becomes bytes, decided from its return annotation.
+
+`plan_result` reads the annotation; `Encoders` holds what negotiation chooses from; `Finisher` completes a `Response`
+that a handler made itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import abc
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from quintet.errors import NotAcceptable
+from quintet.handlers.plan import Result
+from quintet.handlers.signature import EMPTY, Signature
+from quintet.http.conditional import evaluate, parse_http_date
+from quintet.http.file import File
+from quintet.http.head import Head
+from quintet.http.headers import vary
+from quintet.http.response import HTML, EventStream, Redirect, Response, Stream, Template
+from quintet.http.sse import Event
+from quintet.http.streaming import event_chunks, iterate_chunks
+from quintet.media.negotiation import negotiate
+from quintet.schema.output import compile_output
+
+if TYPE_CHECKING:
+    from quintet.handlers.services import Services
+    from quintet.http.request import Request
+
+Encode = Callable[[Any], bytes]
+
+_STREAMS = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator, abc.Iterator, abc.Iterable, abc.Generator)
+_RESPONSES = (Response, Redirect, File, Stream, EventStream, Template)
+#: Offered besides the declared formats only when the client names it.
+DEFAULT_PRODUCES = ("json", "msgpack")
+
+
+def _is_response(tp: Any) -> bool:
+    origin = get_origin(tp) or tp
+    return inspect.isclass(origin) and issubclass(origin, (Response, Template))
+
+
+def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) -> Result:
+    """Decide what a handler's return annotation means.
+
+    Raises:
+        TypeError: a combination that cannot be answered.
+    """
+    returns = signature.returns
+    members = list(get_args(returns)) if get_origin(returns) in (Union, types.UnionType) else [returns]
+    responses = tuple(m for m in members if _is_response(m))
+    data = [m for m in members if not _is_response(m)]
+    for response in responses:
+        if get_origin(response) is Response:
+            data += [a for a in get_args(response) if a is not types.NoneType and a not in data]
+    status = options.get("status")
+    template = options.get("template", "")
+    if returns is EMPTY:
+        return Result(Any, "dynamic", status or 200, tuple(produces), template=template)
+    if not data:
+        events = next((r for r in responses if get_origin(r) is EventStream or r is EventStream), None)
+        kind = "events" if events is not None and len(responses) == 1 else "dynamic"
+        item = get_args(events)[0] if events is not None and get_args(events) else Any
+        return Result(Any, kind, status or 200, tuple(produces), responses=responses, template=template, item=item)
+    tp: Any = data[0] if len(data) == 1 else Union[tuple(data)]  # noqa: UP007 - made at run time
+    if tp is None or tp is types.NoneType:
+        kind, default = ("data", 200) if template else ("none", 204)
+        return Result(None, kind, status or default, tuple(produces), responses=responses, template=template)
+    origin = get_origin(tp)
+    if signature.is_generator and origin in _STREAMS:
+        item = get_args(tp)[0] if get_args(tp) else Any
+        kind = "events" if get_origin(item) is Event or item is Event else "stream"
+        if kind == "events":
+            item = get_args(item)[0] if get_args(item) else Any
+        return Result(tp, kind, status or 200, tuple(produces), item=item)
+    if origin in (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator):
+        return Result(tp, "stream", status or 200, tuple(produces), item=(get_args(tp) or (Any,))[0])
+    kind = {str: "text", bytes: "bytes", HTML: "html"}.get(tp, "data")
+    if kind != "data":
+        return Result(tp, kind, status or 200, responses=responses)
+    if tp is Any or tp is object:
+        kind = "dynamic"
+    return Result(tp, kind, status or 200, tuple(produces), responses=responses, template=template)
+
+
+class Encoders:
+    """The formats of one route: chooses by `Accept`, and encodes.
+
+    `choose` maps raw Accept values to (head, encode); it learns values up to a bound, so that common ones are looked
+    up and not parsed.
+    """
+
+    def __init__(self, result: Result, services: Services) -> None:
+        self.names = result.produces
+        self.status = result.status
+        self.offers: list[tuple[Head, Encode]] = []
+        shape = compile_output(result.annotation) if result.annotation is not Any else None
+        extra = (("vary", "accept"),) if len(self.names) > 1 else ()
+        media_types: list[str] = []
+        for name in self.names:
+            if name == "html":
+                encode: Encode = services.html_encoder(result.template)
+                media_type = "text/html; charset=utf-8"
+            else:
+                media = services.registry.get(name)
+                build = media.build_encoder
+                if build is None:
+                    raise TypeError(f"the format {name!r} cannot be produced")
+                encode = build(result.annotation)
+                media_type = media.media_type
+                if name in ("csv", "xml"):
+                    media_type += "; charset=utf-8"
+            if shape is not None:
+                encode = _shaped(shape, encode)
+            media_types.append(media_type)
+            self.offers.append((Head(result.status, media_type, services.security, extra), encode))
+        self.media_types = tuple(m.partition(";")[0] for m in media_types)
+        result.media_types = self.media_types
+        self.default = self.offers[0]
+        self.choose: dict[bytes | None, tuple[Head, Encode]] = {None: self.default, b"*/*": self.default, b"": self.default}
+        for (head, encode), media_type in zip(self.offers, self.media_types, strict=True):
+            self.choose[media_type.encode()] = (head, encode)
+
+    def pick(self, accept: bytes | None) -> tuple[Head, Encode]:
+        """Return what to answer a client with, having parsed its `Accept`.
+
+        Raises:
+            NotAcceptable: no format fits.
+        """
+        index = negotiate(None if accept is None else accept.decode("latin-1"), self.media_types)
+        if index is None:
+            raise NotAcceptable(
+                f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"}
+            )
+        chosen = self.offers[index]
+        if accept is not None and len(accept) <= 256 and len(self.choose) < 64:
+            self.choose[accept] = chosen
+        return chosen
+
+
+def _shaped(shape: Callable[[Any], Any], encode: Encode) -> Encode:
+    return lambda value: encode(shape(value))
+
+
+class Finisher:
+    """Completes responses that handlers make themselves."""
+
+    def __init__(self, result: Result, encoders: Encoders | None, services: Services) -> None:
+        self._result = result
+        self._encoders = encoders
+        self._services = services
+
+    def finish(self, request: Request, value: Any) -> Response[Any]:
+        """Return the response for `value` with its content, status and type settled.
+
+        `value` is a Response, a Template, or anything else where the annotation decided nothing.
+        """
+        response = value if isinstance(value, Response) else self._wrap(request, value)
+        if response.content is None:
+            self._fill(request, response)
+        if response.status is None:
+            response.status = self._result.status
+        if request.method in ("GET", "HEAD") and response.status == 200:
+            self._condition(request, response)
+        return response
+
+    def _wrap(self, request: Request, value: Any) -> Response[Any]:
+        if hasattr(value, "__aiter__") or inspect.isgenerator(value):
+            return self._services.stream_response(request, value, Any, self._result)
+        return Response(value)
+
+    def _fill(self, request: Request, response: Response[Any]) -> None:
+        data = response.data
+        if isinstance(response, File):
+            response.resolve(request)
+        elif isinstance(response, EventStream):
+            encode = self._services.registry.get("json").build_encoder(self._result.item or Any)
+            response.content = event_chunks(request, response.events, encode, response.keep_alive)
+        elif isinstance(response, Stream):
+            response.content = iterate_chunks(response.chunks, self._services.threads.run)
+        elif data is None and not self._result.template:
+            if response.status is None and self._result.kind in ("none", "dynamic"):
+                response.status = 204 if self._result.status == 200 else self._result.status
+            response.content = b""
+            return
+        elif isinstance(data, Template):
+            text = self._services.render(request, data.name, data.values, data.block)
+            response.content, response.media_type = text.encode(), response.media_type or "text/html; charset=utf-8"
+        elif isinstance(data, HTML):
+            response.content, response.media_type = data.encode(), response.media_type or "text/html; charset=utf-8"
+        elif isinstance(data, str) and self._result.kind != "data":
+            response.content, response.media_type = data.encode(), response.media_type or "text/plain; charset=utf-8"
+        elif isinstance(data, (bytes, bytearray, memoryview)) and self._result.kind != "data":
+            response.content = bytes(data)
+            response.media_type = response.media_type or "application/octet-stream"
+        else:
+            self._encode(request, response)
+        if response.media_type and "content-type" not in response.headers:
+            response.headers.set("content-type", response.media_type)
+
+    def _encode(self, request: Request, response: Response[Any]) -> None:
+        encoders = self._encoders or self._services.default_encoders
+        accept = request.fields.get(b"accept")
+        head, encode = encoders.choose.get(accept) or encoders.pick(accept)
+        response.content = encode(response.data)
+        response.media_type = response.media_type or head.media_type
+        if len(encoders.offers) > 1:
+            vary(response.headers, "accept")
+
+    @staticmethod
+    def _condition(request: Request, response: Response[Any]) -> None:
+        etag = response.headers.get("etag")
+        modified = response.headers.get("last-modified")
+        if (etag or modified) and not isinstance(response, File):
+            changed = parse_http_date(modified) if modified else None
+            status = evaluate(request.method, request.headers, etag, changed)
+            if status is not None:
+                response.status, response.content, response.length = status, b"", None
+                del response.headers["content-type"]
+
+
+def iterate(value: Iterable[Any] | AsyncIterator[Any]) -> bool:
+    """Tell whether a value is an iterator to stream."""
+    return hasattr(value, "__aiter__") or inspect.isgenerator(value)

@@ -1,0 +1,192 @@
+"""What compiled handlers need from the app, gathered at freeze."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from quintet.errors import ConfigurationError, Problem
+from quintet.handlers.inputs import InputFailure, reader
+from quintet.handlers.params import Depends, Source
+from quintet.handlers.plan import HandlerPlan, Input, Result
+from quintet.handlers.threads import ThreadPool
+from quintet.http.forms import FormLimits
+from quintet.http.response import Response
+from quintet.http.security import SecurityHeaders
+from quintet.http.streaming import encoded_chunks, event_chunks
+from quintet.media.registry import Registry
+from quintet.schema.plan import DECODE_FAILURES, compile_type
+from quintet.schema.text import compile_text
+
+if TYPE_CHECKING:
+    from quintet.handlers.results import Encoders
+    from quintet.http.request import Request
+
+#: Renders a template: (request, name, values, block) -> text.
+Render = Callable[["Request | None", str, "dict[str, Any]", "str | None"], str]
+
+
+class Services:
+    """The parts of an app that handlers are compiled against."""
+
+    def __init__(self, registry: Registry, security: SecurityHeaders, threads: ThreadPool) -> None:
+        self.registry = registry
+        self.security = security
+        self.threads = threads
+        self.form_limits = FormLimits()
+        #: Providers by type.
+        self.providers: dict[Any, Depends] = {}
+        #: Replacements of dependency functions, for tests.
+        self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self.renderer: Render | None = None
+        self.default_encoders: Encoders = None  # pyright: ignore[reportAttributeAccessIssue] - set by the app
+        self._path: list[str] = []
+        self._inline = False
+
+    # -- for one route at a time ----------------------------------------------------------------------------------
+
+    def start_route(self, path: list[str], *, inline: bool) -> None:
+        """Say which route the following calls are for."""
+        self._path = path
+        self._inline = inline
+
+    def path_index(self, key: str) -> int:
+        """Return the place of a path parameter."""
+        return self._path.index(key)
+
+    def is_inline(self, plan: HandlerPlan) -> bool:
+        """Tell whether a `def` handler runs on the event loop."""
+        return self._inline
+
+    def provider(self, tp: Any) -> Depends | None:
+        """Return the dependency that provides a type."""
+        try:
+            return self.providers.get(tp)
+        except TypeError:
+            return None
+
+    def prepare_input(self, item: Input) -> None:
+        """Give an input the function that reads it.
+
+        Raises:
+            TypeError: its type cannot be read from text; the message says why and what to do.
+        """
+        if item.is_structure:
+            item.read = _structure_reader(item)
+            return
+        converter = compile_text(item.annotation)
+        item.read = reader(item, converter, is_text=_is_text(item.annotation))
+
+    # -- rendering and streaming ----------------------------------------------------------------------------------
+
+    def render(self, request: Request | None, name: str, values: dict[str, Any], block: str | None = None) -> str:
+        """Render a template.
+
+        Raises:
+            ConfigurationError: the app has no templates.
+        """
+        if self.renderer is None:
+            raise ConfigurationError(
+                Problem(
+                    id="templates.none",
+                    message=f"the template {name!r} is needed, and the app has no templates",
+                    fix='write App(templates="templates"), naming the folder',
+                )
+            )
+        return self.renderer(request, name, values, block)
+
+    def html_encoder(self, template: str) -> Callable[[Any], bytes]:
+        """Return the encoder of HTML: the rendering of a template with the value."""
+        if not template:
+
+            def refuse(value: Any) -> bytes:
+                from quintet.http.response import HTML, Template
+
+                if isinstance(value, Template):
+                    return self.render(_current(), value.name, value.values, value.block).encode()
+                if isinstance(value, HTML):
+                    return value.encode()
+                raise TypeError("a route that produces html needs template=, or returns Template(…) or HTML(…)")
+
+            return refuse
+        return lambda value: self.render(_current(), template, template_values(value)).encode()
+
+    def stream_response(
+        self,
+        request: Request,
+        values: Any,
+        item: Any,
+        result: Result,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> Response[Any]:
+        """Return the response that streams what a generator yields."""
+        item = Any if item is None else item
+        chunks: AsyncIterator[bytes]
+        response: Response[Any] = Response(None, result.status)
+        run = request.connection.run_sync or self.threads.run
+        if result.kind == "events":
+            response.media_type = "text/event-stream"
+            response.headers.set("cache-control", "no-cache")
+            response.headers.set("x-accel-buffering", "no")
+            encode = self.registry.get("json").build_encoder
+            assert encode is not None
+            chunks = event_chunks(request, values, encode(item), 15.0, run, close)
+        else:
+            if item is bytes:
+                media_type, encoder = "application/octet-stream", None
+            elif item is str:
+                media_type, encoder = "text/plain; charset=utf-8", None
+            else:
+                media = self.registry.get("jsonl")
+                media_type = media.media_type
+                json = self.registry.get("json").build_encoder
+                assert json is not None
+                encoder = json(item)
+            response.media_type = media_type
+            chunks = encoded_chunks(values, encoder, run, close)
+        response.content = chunks
+        response.headers.set("content-type", response.media_type)
+        return response
+
+
+def template_values(value: Any) -> dict[str, Any]:
+    """Return what a template sees of a handler's result: its fields by name, and all of it as `data`."""
+    import msgspec
+
+    if value is None:
+        return {"data": None}
+    if isinstance(value, dict):
+        fields: dict[str, Any] = {str(k): v for k, v in value.items()}
+    elif isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+    else:
+        fields = dict(getattr(value, "__dict__", {}))
+    return {**fields, "data": value}
+
+
+def _current() -> Request | None:
+    from quintet.http.context import current_request
+
+    return current_request.get(None)
+
+
+def _is_text(annotation: Any) -> bool:
+    """Tell whether an empty text is a value of the type, and not one that is missing."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if annotation is str:
+        return True
+    return get_origin(annotation) is Union and str in get_args(annotation)
+
+
+def _structure_reader(item: Input) -> Callable[[Any], Any]:
+    plan = compile_type(item.annotation, where=item.name)
+
+    def read(query: dict[str, Any]) -> Any:
+        try:
+            return plan.from_text(query)
+        except DECODE_FAILURES as exc:
+            error = plan.explain(query, "text", exc, loc=(Source.QUERY.value,))
+            raise InputFailure(getattr(error, "errors", [])) from None
+
+    return read

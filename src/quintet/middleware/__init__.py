@@ -1,0 +1,1 @@
+"""Middleware that ships with the kernel; one file per concern."""

@@ -1,0 +1,1 @@
+"""Routes: path templates, the table that finds them, groups, and reversing."""

@@ -1,0 +1,1 @@
+"""The built-in server: HTTP/1.1 and WebSocket on uvloop and httptools."""

@@ -1,0 +1,70 @@
+"""The plugin that gives an app its templates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from quintet.errors import ConfigurationError, Problem
+from quintet.hooks import Plugin
+
+if TYPE_CHECKING:
+    from quintet.app import Application
+    from quintet.http.request import Request
+    from quintet.templating.templates import Templates
+
+
+class TemplatingPlugin(Plugin):
+    """Renders `Template(…)` results, `template=` routes and pages.
+
+    Args:
+        folders: where templates are, the first one that has a template wins.
+        development: read changed templates again, and refuse undefined variables. By default on under `quintet dev`.
+    """
+
+    name: ClassVar[str] = "templating"
+
+    def __init__(self, folders: Sequence[str | Path], *, development: bool | None = None) -> None:
+        self.folders = [Path(f) for f in folders]
+        self.development = bool(os.environ.get("QUINTET_DEV")) if development is None else development
+        self._globals: dict[str, Any] = {}
+
+    def setup(self, app: Application) -> None:
+        """Check the folders and register the renderer."""
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise ConfigurationError(
+                    Problem(
+                        id="templates.folder",
+                        message=f"the template folder {str(folder)!r} does not exist",
+                        fix=f"create it; it is looked for from the working directory {os.getcwd()!r}",
+                    )
+                )
+        self._globals["url_for"] = app.url_for
+        self._globals["static"] = lambda path, name="static": app.url_for(name, path=path)
+        app.services.renderer = self.render
+        app.check(self.check)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The environment, made at first use: Jinja2 is loaded then."""
+        from quintet.templating.templates import Templates
+
+        return Templates(self.folders, globals=self._globals, development=self.development)
+
+    def add_global(self, name: str, value: Any) -> None:
+        """Make a value or function known to every template."""
+        self._globals[name] = value
+        if "templates" in self.__dict__:
+            self.templates.add_global(name, value)
+
+    def check(self) -> list[Problem]:
+        """Return what is wrong with the templates."""
+        return self.templates.check()
+
+    def render(self, request: Request | None, name: str, values: dict[str, Any], block: str | None = None) -> str:
+        """Render a template with the request at hand."""
+        return self.templates.render(name, {"request": request, **values}, block=block)
