@@ -109,6 +109,7 @@ def test_source_code_loses_literals_only() -> None:
     assert mask_source('{"password": "hunter2"}') == f'{{"password": "{MASK}"}}'
     assert mask_source('PASSWORD: str = "hunter2"') == f'PASSWORD: str = "{MASK}"'
     assert mask_source('connect("pg://a:hunter2@h")') == f'connect("pg://a:{MASK}@h")'
+    assert mask_source('token = Secret("hunter2")') == f'token = Secret("{MASK}")'
     assert mask_source("token = read(request)") == "token = read(request)"
 
 

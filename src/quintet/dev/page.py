@@ -146,7 +146,8 @@ def _frame(frame: Frame, is_open: bool, interactive: bool) -> str:
     badge = f'<span class="badge">{_KINDS[frame.kind]}</span>' if _KINDS[frame.kind] else ""
     console = '<div class="console" hidden></div>' if interactive and frame.function != "syntax" else ""
     return (
-        f'<li class="frame {frame.kind}" id="f-{frame.id}" data-frame="{frame.id}"><details{" open" if is_open else ""}>'
+        f'<li class="frame {frame.kind}" id="f-{frame.id}" data-frame="{frame.id}">'
+        f"<details{' open' if is_open else ''}>"
         f'<summary><span class="where"><code class="function">{_e(frame.function)}</code>'
         f'<span class="file">{_e(frame.short_file)}<b>:{frame.line}</b></span>{badge}</span>'
         f'<code class="brief">{_e(frame.source[:200])}</code></summary>'

@@ -60,11 +60,12 @@
     const output = document.createElement("div");
     const form = document.createElement("form");
     const label = document.createElement("label");
-    const input = document.createElement("input");
+    const input = document.createElement("textarea");
     output.className = "output";
     label.textContent = ">>>";
     input.id = label.htmlFor = `c-${frame.dataset.frame}`;
     input.setAttribute("aria-label", "Python console in this frame");
+    input.rows = 1;
     input.autocomplete = input.autocapitalize = "off";
     input.spellcheck = false;
     input.placeholder = "Python in this frame: dump(), await …";
@@ -77,6 +78,7 @@
       const code = input.value;
       if (code.trim()) { history.push(code); at = history.length; }
       input.value = "";
+      input.rows = 1;
       input.disabled = true;
       const send = () => post("eval", { frame: frame.dataset.frame, code });
       let { status, data } = await send();
@@ -91,8 +93,25 @@
       input.focus();
     });
     input.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowUp" && at > 0) { input.value = history[--at]; event.preventDefault(); }
-      else if (event.key === "ArrowDown" && at < history.length) { input.value = history[++at] ?? ""; event.preventDefault(); }
+      const lines = input.value.split("\n");
+      const last = lines.at(-1);
+      const recall = (step) => {
+        at = Math.min(Math.max(at + step, 0), history.length);
+        input.value = history[at] ?? "";
+        input.rows = input.value.split("\n").length;
+        event.preventDefault();
+      };
+      if (event.key === "Enter" && !event.shiftKey) {
+        event.preventDefault();
+        // A block goes on until an empty line, as in Python's own prompt.
+        const open = last.trimEnd().endsWith(":") || (lines.length > 1 && last.trim() !== "");
+        if (!open) { form.requestSubmit(); return; }
+        const indent = last.match(/^\s*/)[0] + (last.trimEnd().endsWith(":") ? "    " : "");
+        input.setRangeText(`\n${indent}`, input.selectionStart, input.selectionEnd, "end");
+        input.rows = lines.length + 1;
+      } else if (event.key === "Enter") input.rows = lines.length + 1;
+      else if (event.key === "ArrowUp" && lines.length === 1) recall(-1);
+      else if (event.key === "ArrowDown" && lines.length === 1) recall(1);
       else if (event.key === "l" && event.ctrlKey) { output.replaceChildren(); event.preventDefault(); }
     });
   };
