@@ -169,6 +169,8 @@ class Binder:
             return same
         item = Input(p.name, source, key, annotation, p.required, None if p.required else p.default)
         item.is_structure = structure
+        if source is Source.PATH:
+            item.index = self.path.index(key)
         try:
             self.services.prepare_input(item)
         except (TypeError, ValueError) as exc:

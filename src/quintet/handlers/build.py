@@ -66,7 +66,6 @@ def build_plan(
     options = route.options
     template = route.template()
     names = [p.name for p in template.parameters]
-    services.start_route(names, inline=options.get("inline", False))
     signature = read_signature(route.handler, localns)
     has_body = bool(_BODIED & set(route.methods))
     binder = Binder(
@@ -103,6 +102,7 @@ def build_plan(
         middleware=list(options.get("middleware", ())),
         timeout=options.get("timeout"),
         max_body=limit if has_body else None,
+        inline=options.get("inline", False),
     )
 
 
@@ -118,8 +118,6 @@ def build_endpoint(
     Raises:
         ConfigurationError: a type that cannot be encoded or decoded, with the reason.
     """
-    names = [p.name for p in route.template().parameters]
-    services.start_route(names, inline=route.options.get("inline", False))
     label = f"{'|'.join(route.methods)} {route.path}"
     try:
         endpoint = compile_endpoint(plan, services, reraise if plan.middleware else on_error, label)

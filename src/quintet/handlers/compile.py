@@ -99,7 +99,7 @@ class _Compiler:
         self.services = services
         self.variables: dict[int, str] = {}
         result = plan.result
-        negotiated = result.kind in ("data", "dynamic") or (result.kind == "stream" and False)
+        negotiated = result.kind in ("data", "dynamic")
         self.encoders = Encoders(result, services) if negotiated and result.produces else None
         self.finisher = Finisher(result, self.encoders, services)
         self.body = BodyReader(plan.body, services) if plan.body is not None else None
@@ -146,7 +146,7 @@ class _Compiler:
             w.line(f"{variable} = {read}(query)")
             return
         if item.source is Source.PATH:
-            w.line(f"raw = params[{self.services.path_index(item.key)}]")
+            w.line(f"raw = params[{item.index}]")
         elif item.source is Source.QUERY:
             w.line(f"raw = query.get({item.key!r})")
         else:
@@ -189,7 +189,7 @@ class _Compiler:
                 continue
             try:
                 if item.source is Source.PATH:
-                    item.read(request.params[self.services.path_index(item.key)])
+                    item.read(request.params[item.index])
                 elif item.is_structure:
                     item.read(request.query)
                 else:
@@ -261,7 +261,7 @@ class _Compiler:
         signature, result = plan.call.signature, plan.result
         handler = w.name("handler", signature.function)
         arguments = self._arguments(plan.call)
-        inline = signature.is_async or self.services.is_inline(plan)
+        inline = signature.is_async or plan.inline
         if signature.is_generator:
             w.line(f"result = {handler}({arguments})")
         elif signature.is_async:

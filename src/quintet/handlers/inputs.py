@@ -8,7 +8,8 @@ from typing import Any
 from quintet.errors import FieldError, QuintetError
 from quintet.handlers.params import Source
 from quintet.handlers.plan import Input
-from quintet.schema.text import MISSING, TextConverter, TextError
+from quintet.schema.failures import TextError, TextMissing
+from quintet.schema.text import TextConverter
 
 
 class InputFailure(QuintetError):
@@ -19,21 +20,23 @@ class InputFailure(QuintetError):
         super().__init__()
 
 
-def reader(item: Input, converter: TextConverter[Any], *, is_text: bool) -> Callable[[Any], Any]:
+def reader(item: Input, converter: TextConverter) -> Callable[[Any], Any]:
     """Return the function that turns the text sent for one parameter into its value.
 
     It takes None, a text or a list of texts, and raises InputFailure with the errors' places.
     """
     source, key, required, default = item.source.value, item.key, item.required, item.default
+    nullable = converter.nullable
     one, many, is_list = converter.one, converter.many, converter.is_list
 
-    def fail(code: str, message: str, context: dict[str, Any] | None = None, index: int | None = None) -> InputFailure:
-        place: tuple[str | int, ...] = (source, key) if index is None else (source, key, index)
-        return InputFailure([FieldError(loc=place, msg=message, code=code, ctx=context)])
+    def fail(code: str, message: str, context: dict[str, Any] | None = None) -> InputFailure:
+        return InputFailure([FieldError(loc=(source, key), msg=message, code=code, ctx=context)])
 
-    def missing() -> Any:
+    def missing(*, given: bool = False) -> Any:
+        if given and nullable:
+            return None
         if required:
-            raise fail("missing", "this is required")
+            raise fail("missing", "This value is required.")
         return default
 
     def read(raw: Any) -> Any:
@@ -43,14 +46,14 @@ def reader(item: Input, converter: TextConverter[Any], *, is_text: bool) -> Call
             if is_list:
                 value = many([raw] if isinstance(raw, str) else raw)
             elif isinstance(raw, str):
-                if not raw and not is_text:
-                    return missing()
                 value = one(raw)
             else:
                 raise fail("repeated", f"given {len(raw)} times, expected once")
+        except TextMissing:
+            return missing(given=True)
         except TextError as exc:
-            raise fail(exc.code, exc.msg, exc.ctx, getattr(exc, "index", None)) from None
-        return missing() if value is MISSING else value
+            raise fail(exc.code, exc.msg, exc.ctx) from None
+        return value
 
     return read
 

@@ -30,6 +30,8 @@ class Input:
     read: Callable[[Any], Any] | None = None
     #: For a structure filled from several query parameters.
     is_structure: bool = False
+    #: For a path parameter, its place in the path.
+    index: int = 0
 
 
 @dataclass(slots=True)
@@ -92,5 +94,7 @@ class HandlerPlan:
     middleware: Sequence[Callable[..., Any]]
     timeout: float | None
     max_body: int | None
+    #: Whether a `def` handler runs on the event loop.
+    inline: bool = False
     #: The source of the compiled closure.
     source: str = ""

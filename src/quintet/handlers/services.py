@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.inputs import InputFailure, reader
 from quintet.handlers.params import Depends, Source
-from quintet.handlers.plan import HandlerPlan, Input, Result
+from quintet.handlers.plan import Input, Result
 from quintet.handlers.threads import ThreadPool
 from quintet.http.forms import FormLimits
 from quintet.http.response import Response
@@ -40,23 +40,6 @@ class Services:
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.renderer: Render | None = None
         self.default_encoders: Encoders = None  # pyright: ignore[reportAttributeAccessIssue] - set by the app
-        self._path: list[str] = []
-        self._inline = False
-
-    # -- for one route at a time ----------------------------------------------------------------------------------
-
-    def start_route(self, path: list[str], *, inline: bool) -> None:
-        """Say which route the following calls are for."""
-        self._path = path
-        self._inline = inline
-
-    def path_index(self, key: str) -> int:
-        """Return the place of a path parameter."""
-        return self._path.index(key)
-
-    def is_inline(self, plan: HandlerPlan) -> bool:
-        """Tell whether a `def` handler runs on the event loop."""
-        return self._inline
 
     def provider(self, tp: Any) -> Depends | None:
         """Return the dependency that provides a type."""
@@ -74,8 +57,8 @@ class Services:
         if item.is_structure:
             item.read = _structure_reader(item)
             return
-        converter = compile_text(item.annotation)
-        item.read = reader(item, converter, is_text=_is_text(item.annotation))
+        converter = compile_text(item.annotation, where=item.name)
+        item.read = reader(item, converter)
 
     # -- rendering and streaming ----------------------------------------------------------------------------------
 
@@ -168,15 +151,6 @@ def _current() -> Request | None:
     from quintet.http.context import current_request
 
     return current_request.get(None)
-
-
-def _is_text(annotation: Any) -> bool:
-    """Tell whether an empty text is a value of the type, and not one that is missing."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if annotation is str:
-        return True
-    return get_origin(annotation) is Union and str in get_args(annotation)
 
 
 def _structure_reader(item: Input) -> Callable[[Any], Any]:

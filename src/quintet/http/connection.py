@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from quintet.http.forwarded import Client, ProxyPolicy
 from quintet.http.limits import Limits
@@ -22,7 +23,7 @@ class Connection:
         proxies: whom to believe about the client, or None for nobody.
     """
 
-    __slots__ = ("_direct", "limits", "peer", "protocol", "proxies", "scheme")
+    __slots__ = ("_direct", "limits", "peer", "protocol", "proxies", "run_sync", "scheme")
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Connection:
         self.scheme = scheme
         self.limits = limits
         self.proxies = proxies
+        #: Runs a blocking function in the thread that serves this request, where it has one (WSGI).
+        self.run_sync: Callable[..., Awaitable[Any]] | None = None
         self._direct: Client | None = None
 
     def client_of(self, request: Request) -> Client:
