@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from .bounds import Bounds
 from .failures import DECODE_FAILURES, OutputError, TextError, TextMissing
+from .json_schema import json_schemas
 from .nodes import UnsupportedType
+from .output import compile_output
 from .plan import TypePlan, compile_type
 from .struct import Meta, Struct
 from .text import TextConverter, compile_text
@@ -24,6 +26,8 @@ __all__ = [
     "TextMissing",
     "TypePlan",
     "UnsupportedType",
+    "compile_output",
     "compile_text",
     "compile_type",
+    "json_schemas",
 ]

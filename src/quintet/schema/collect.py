@@ -38,7 +38,7 @@ _MAX_KEY = 100
 Loc = tuple[str | int, ...]
 
 
-class _Full(Exception):  # noqa: N818  (a signal, not an error)
+class _Full(Exception):
     """Enough errors were found."""
 
 

@@ -207,7 +207,7 @@ class Narrowed:
 def _pass_through(cls: Any) -> Callable[[Any], Any]:
     def decode(value: Any) -> Any:
         if not isinstance(value, cls):
-            raise ValueError("a file must be sent as a file of a form")  # noqa: TRY004  (answered as a wrong field)
+            raise ValueError("a file must be sent as a file of a form")
         return value
 
     return decode

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from quintet.errors import MAX_ERRORS, FieldError
 
+from .collect import model_errors
 from .depth import check_depth
 from .describe import describe
 from .failures import TextError, TextErrors
 from .messages import MISSING, NUL, UNKNOWN, Fault, violations, wrong_type
-from .collect import model_errors
 from .nodes import (
     NOTHING,
     ChoiceNode,
