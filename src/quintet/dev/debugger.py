@@ -11,11 +11,12 @@ import asyncio
 import hashlib
 import hmac
 import html
+import os
 import secrets
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Every path of the debugger begins with this.
 PREFIX = "/__debugger__/"
+#: The environment variable by which each process of the reloader gets the same PIN and key.
+CREDENTIALS_VARIABLE = "QUINTET_DEV_DEBUGGER_SECRET"
 #: Wrong PINs until the console is locked for good.
 MAX_TRIES = 10
 
@@ -85,6 +88,11 @@ def new_pin() -> str:
     return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
 
 
+def new_credentials() -> str:
+    """Return a PIN and a key for `CREDENTIALS_VARIABLE`; the PIN is the part before the colon."""
+    return f"{new_pin()}:{secrets.token_hex(32)}"
+
+
 class Debugger:
     """Shows exceptions and evaluates code in their frames.
 
@@ -104,6 +112,13 @@ class Debugger:
         self._consoles: dict[str, Console] = {}
         if announce:
             sys.stderr.write(f"Debugger PIN: {self.pin}\n")
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str] | None = None) -> Debugger:
+        """Take the credentials that the reloader's parent made out of the environment; new ones when there are none."""
+        text = (os.environ if environ is None else environ).pop(CREDENTIALS_VARIABLE, "")
+        pin, _, key = text.partition(":")
+        return cls(pin=pin or None, key=key or None, announce=not pin)
 
     # What an exception looks like.
 

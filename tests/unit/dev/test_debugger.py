@@ -387,6 +387,19 @@ def test_pins_are_random_and_announced(capsys: pytest.CaptureFixture[str]) -> No
     assert len({new_pin() for _ in range(50)}) > 45
 
 
+def test_the_credentials_of_the_parent_are_taken_out_of_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    credentials = module.new_credentials()
+    debuggers: list[Debugger] = []
+    for _ in range(2):
+        environ = {module.CREDENTIALS_VARIABLE: credentials}
+        debuggers.append(Debugger.from_environment(environ))
+        assert environ == {}
+    first, second = debuggers
+    assert first.pin == second.pin == credentials.partition(":")[0]
+    assert Browser(first).frame != Browser(second).frame
+    assert capsys.readouterr().err == ""
+
+
 def test_h11_nothing_that_serves_production_imports_it() -> None:
     root = Path(module.__file__).parent.parent
     # `dev` itself, and the commands, which load it in `quintet dev` alone.
