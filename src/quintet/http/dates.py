@@ -74,7 +74,7 @@ def _timestamp(found: re.Match[str]) -> int | None:
     if second > 60:  # 60 is a leap second
         return None
     try:
-        datetime(year, month, day, hour, minute)
+        datetime(year, month, day, hour, minute, tzinfo=UTC)
     except ValueError:
         return None
     return timegm((year, month, day, hour, minute, second))

@@ -180,6 +180,7 @@ def _read_forwarded(text: str) -> Iterator[_Hop]:
 
 
 def _from_right(text: str) -> Iterator[str]:
+    # An empty entry ends the list too: a trusted proxy wrote it for a client that it does not know.
     entries = text.rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     for entry in reversed(entries):
         entry = entry.strip(" \t")

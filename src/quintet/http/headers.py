@@ -16,7 +16,7 @@ from quintet.types import RawHeaders
 HeaderSource: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110, section 5.5, without the control characters of Latin-1 (0x80 to 0x9f), which some readers take for line ends.
+# RFC 9110, section 5.5, without the controls of Latin-1 (0x80 to 0x9f), which some readers take for line ends.
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _SECRET = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie"))
 
