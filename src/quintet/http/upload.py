@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 import shutil
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -95,7 +94,7 @@ class Upload:
         if not overwrite and os.path.lexists(target):
             raise FileExistsError(f"{target} exists; give another name, or overwrite=True")
         position = self.file.tell()
-        temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+        temporary = target.with_name(f".{os.urandom(8).hex()}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
             with os.fdopen(os.open(temporary, flags, 0o640), "wb") as out:

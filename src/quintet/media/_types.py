@@ -7,6 +7,7 @@ beforehand (CSV), ask here. Validation is not done here; that is the schema laye
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 from collections import abc
 from typing import (
@@ -14,8 +15,8 @@ from typing import (
     Any,
     ClassVar,
     Generic,
-    Literal,
     NewType,
+    Protocol,
     TypeVar,
     Union,
     cast,
@@ -187,17 +188,24 @@ def _hints(tp: Any) -> dict[str, Any]:
     origin: Any = get_origin(tp) or tp
     hints = get_type_hints(origin, include_extras=True)
     hints = {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
-    parameters = _parameters(tp)
-    return {name: _fill(hint, parameters) for name, hint in hints.items()} if parameters else hints
+    scopes = _scopes(tp)
+    if not scopes:
+        return hints
+    owners: dict[str, Any] = {}
+    for cls in reversed(origin.__mro__):
+        owners.update(dict.fromkeys(inspect.get_annotations(cls), cls))
+    return {name: _fill(hint, scopes.get(owners.get(name), {})) for name, hint in hints.items()}
 
 
-def _parameters(tp: Any) -> dict[Any, Any]:
+def _scopes(tp: Any) -> dict[Any, dict[Any, Any]]:
+    """Return what the type parameters stand for, by class: a base may use the same ones for something else."""
     origin: Any = get_origin(tp) or tp
-    known = dict(zip(getattr(origin, "__parameters__", ()), get_args(tp), strict=False))
+    parameters = dict(zip(getattr(origin, "__parameters__", ()), get_args(tp), strict=False))
+    found: dict[Any, dict[Any, Any]] = {origin: parameters} if parameters else {}
     for base in getattr(origin, "__orig_bases__", ()):
-        if get_origin(base) not in (None, Generic, Literal):
-            known = {**_parameters(_fill(base, known)), **known}
-    return known
+        if get_origin(base) not in (None, Generic, Protocol):
+            found = {**_scopes(_fill(base, parameters)), **found}
+    return found
 
 
 def _fill(hint: Any, parameters: dict[Any, Any]) -> Any:

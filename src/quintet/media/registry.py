@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from quintet.media import csv, form, json, jsonl, msgpack, text
+from quintet.media import csv, form, json, jsonl, msgpack, text, xml
 from quintet.media.stream import ItemEncoder
 
 #: Turns a value into the bytes of a body.
@@ -137,6 +137,16 @@ def default_registry() -> Registry:
                 aliases=("application/msgpack", "application/x-msgpack"),
                 build_encoder=msgpack.build_encoder,
                 build_decoder=msgpack.build_decoder,
+            ),
+            MediaType(
+                name="xml",
+                media_type="application/xml",
+                aliases=("text/xml",),
+                suffix="xml",
+                build_encoder=xml.build_encoder,
+                build_decoder=xml.build_decoder,
+                text_leaves=True,
+                charset=True,
             ),
             MediaType(
                 name="csv",
