@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from tempfile import SpooledTemporaryFile
 
 #: The longest sanitised file name, in bytes of UTF-8.
 MAX_FILENAME = 100
@@ -99,7 +100,8 @@ class Upload:
         try:
             with os.fdopen(os.open(temporary, flags, 0o640), "wb") as out:
                 self.file.seek(0)
-                shutil.copyfileobj(self.file, out, _COPY_SIZE)
+                while chunk := self.file.read(_COPY_SIZE):
+                    out.write(chunk)
             _publish(temporary, target, overwrite=overwrite)
         finally:
             temporary.unlink(missing_ok=True)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import msgspec
 
-from quintet.media import csv, form, json, jsonl, msgpack, text, xml
+from quintet.media import json, jsonl, msgpack, text
 from quintet.media.stream import ItemEncoder
 
 #: Turns a value into the bytes of a body.
@@ -116,6 +117,15 @@ class Registry:
         return iter(self._by_name.values())
 
 
+def _late(module: str, name: str) -> Callable[[Any], Any]:
+    """Return the function of this name, whose module is imported by the first app that uses the format."""
+
+    def build(tp: Any) -> Any:
+        return getattr(import_module(f"quintet.media.{module}"), name)(tp)
+
+    return build
+
+
 def default_registry() -> Registry:
     """Return a new registry with the built-in media types.
 
@@ -143,8 +153,8 @@ def default_registry() -> Registry:
                 media_type="application/xml",
                 aliases=("text/xml",),
                 suffix="xml",
-                build_encoder=xml.build_encoder,
-                build_decoder=xml.build_decoder,
+                build_encoder=_late("xml", "build_encoder"),
+                build_decoder=_late("xml", "build_decoder"),
                 text_leaves=True,
                 charset=True,
             ),
@@ -152,8 +162,8 @@ def default_registry() -> Registry:
                 name="csv",
                 media_type="text/csv",
                 aliases=("application/csv",),
-                build_encoder=csv.build_encoder,
-                build_item_encoder=csv.build_item_encoder,
+                build_encoder=_late("csv", "build_encoder"),
+                build_item_encoder=_late("csv", "build_item_encoder"),
                 charset=True,
             ),
             MediaType(
@@ -169,7 +179,7 @@ def default_registry() -> Registry:
             MediaType(
                 name="form",
                 media_type="application/x-www-form-urlencoded",
-                build_decoder=form.build_decoder,
+                build_decoder=_late("form", "build_decoder"),
                 text_leaves=True,
             ),
             MediaType(name="multipart", media_type="multipart/form-data", text_leaves=True),

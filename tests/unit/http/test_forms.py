@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import quintet.http.forms as forms
+import quintet.http._multipart as multipart
 from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError, UnsupportedMediaType
-from quintet.http.forms import FormData, FormLimits, multipart_boundary, parse_multipart, parse_urlencoded
+from quintet.http._multipart import multipart_boundary
+from quintet.http.forms import FormData, FormLimits, parse_multipart, parse_urlencoded
 from quintet.http.upload import Upload
 
 BOUNDARY = "xYz"
@@ -344,14 +345,14 @@ def test_another_type_is_not_a_form(content_type: str) -> None:
 def test_every_file_is_closed_when_the_body_fails(
     monkeypatch: pytest.MonkeyPatch, size: int, failure: BaseException
 ) -> None:
-    made: list[forms._FilePart] = []  # pyright: ignore[reportPrivateUsage]
-    original = forms._FilePart.__init__  # pyright: ignore[reportPrivateUsage]
+    made: list[multipart._FilePart] = []  # pyright: ignore[reportPrivateUsage]
+    original = multipart._FilePart.__init__  # pyright: ignore[reportPrivateUsage]
 
-    def init(self: forms._FilePart, *args: object) -> None:  # pyright: ignore[reportPrivateUsage]
+    def init(self: multipart._FilePart, *args: object) -> None:  # pyright: ignore[reportPrivateUsage]
         original(self, *args)  # pyright: ignore[reportArgumentType]
         made.append(self)
 
-    monkeypatch.setattr(forms._FilePart, "__init__", init)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(multipart._FilePart, "__init__", init)  # pyright: ignore[reportPrivateUsage]
 
     async def broken() -> AsyncIterator[bytes]:
         yield part(b"x" * size, filename="one")
@@ -389,15 +390,15 @@ pieces = st.sampled_from(
 
 
 def outcome(chunks: list[bytes], feed: int) -> Any:
-    old = forms._FEED_SIZE  # pyright: ignore[reportPrivateUsage]
-    forms._FEED_SIZE = feed  # pyright: ignore[reportPrivateUsage]
+    old = multipart._FEED_SIZE  # pyright: ignore[reportPrivateUsage]
+    multipart._FEED_SIZE = feed  # pyright: ignore[reportPrivateUsage]
     try:
         return plain(parse(*chunks))
     except HTTPError as error:
         assert error.status in (400, 413)
         return error.status
     finally:
-        forms._FEED_SIZE = old  # pyright: ignore[reportPrivateUsage]
+        multipart._FEED_SIZE = old  # pyright: ignore[reportPrivateUsage]
 
 
 @given(st.lists(pieces, max_size=12).map(b"".join), st.lists(st.integers(0, 300), max_size=4))
