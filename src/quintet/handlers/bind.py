@@ -118,8 +118,8 @@ class Binder:
         if p.depends is not None:
             return self._dependency(p.depends, signature)
         if p.source is None:
-            if _hashable(tp) and tp in self.injected:
-                return self.injected[tp]
+            if _hashable(tp) and (word := self.injected.get(tp) or self.injected.get(get_origin(tp))):
+                return word
             if p.name in self.path:
                 return self._input(p, Source.PATH, signature)
             if p.annotation is EMPTY:

@@ -67,7 +67,8 @@ def build_plan(
     template = route.template()
     names = [p.name for p in template.parameters]
     signature = read_signature(route.handler, localns)
-    has_body = bool(_BODIED & set(route.methods))
+    is_websocket = route.kind == "websocket"  # its body is each message
+    has_body = is_websocket or bool(_BODIED & set(route.methods))
     binder = Binder(
         services,
         names,
@@ -101,7 +102,7 @@ def build_plan(
         guards=list(options.get("guards", ())),
         middleware=list(options.get("middleware", ())),
         timeout=options.get("timeout"),
-        max_body=limit if has_body else None,
+        max_body=limit if has_body and not is_websocket else None,
         inline=options.get("inline", False),
     )
 

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Middleware)
 #: The attribute in which `get`, `post` … leave their declaration on a controller's method.
 _MARK = "__quintet_routes__"
 #: Route options that groups hand down unless the route has its own.
-_INHERITED = ("accepts", "produces", "max_body", "timeout", "version", "include_in_schema")
+_INHERITED = ("accepts", "produces", "max_body", "timeout", "version", "include_in_schema", "websocket")
 
 
 def location(depth: int = 2) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from quintet.http.request import Request
 from quintet.http.response import Response
+from quintet.http.websocket import WebSocketOptions
 from quintet.routing.path import Converter, Template, parse_template, quote_segment
 
 #: A handler: any function whose parameters and result Quintet can read.
@@ -50,6 +51,8 @@ class RouteOptions(TypedDict, total=False):
     inline: bool
     #: Cancel the handler when the client goes away, for methods other than GET and HEAD.
     cancel: bool
+    #: What a WebSocket route allows: origins, sizes, subprotocols.
+    websocket: WebSocketOptions
     #: The version of the API this route belongs to.
     version: str
     #: Whether it is in the OpenAPI document.
