@@ -29,6 +29,7 @@ from .nodes import (
     UnionNode,
 )
 from .residual import build_check
+from .unions import closest, same_shape
 
 #: How deep the walk goes; below, one error says that something is wrong.
 MAX_WALK = 32
@@ -181,11 +182,11 @@ class _Walk:
         if len(tagged) > 1 and isinstance(value, dict) and not tagged[0].array_like:
             self.tagged(tagged, cast("dict[Any, Any]", value), loc, depth)
             return
-        fitting = [m for m in node.members if _same_shape(m, value)]
+        fitting = [m for m in node.members if same_shape(m, value)]
         if len(fitting) == 1:
             self.visit(fitting[0], value, loc, depth)
-        elif fitting and all(isinstance(m, ObjectNode) for m in fitting):
-            self.closest(fitting, value, loc, depth)
+        elif isinstance(value, dict) and fitting:
+            self.visit(closest(fitting, cast("dict[Any, Any]", value)), value, loc, depth)
         else:
             self.add(loc, wrong_type(node))
 
@@ -201,20 +202,6 @@ class _Walk:
         tags = [m.tag for m in members]
         listed = ", ".join(str(t) for t in tags)
         self.add((*loc, key), Fault("tag", f"Expected one of: {listed}.", {"expected": tags}))
-
-    def closest(self, members: list[Node], value: Any, loc: Loc, depth: int) -> None:
-        """Report the errors of the member that has the fewest, the first of equals."""
-        best: list[FieldError] | None = None
-        for m in members:
-            walk = _Walk(self.collector)
-            try:
-                walk.visit(m, value, loc, depth + 8)  # each level of a union multiplies the work: spend the depth
-            except _Full:
-                pass
-            if best is None or len(walk.errors) < len(best):
-                best = walk.errors
-        for error in best or ():
-            self.add(error.loc, Fault(error.code, error.msg, error.ctx))
 
     def object(self, node: ObjectNode, value: Any, loc: Loc, depth: int) -> None:
         if node.array_like or node.kind == "namedtuple":
@@ -258,25 +245,6 @@ class _Walk:
             self.add((*loc, size), UNKNOWN)
 
 
-def _same_shape(node: Node, value: Any) -> bool:
-    """Tell whether a value could be meant for this member of a union."""
-    match node:
-        case ListNode() | TupleNode():
-            return isinstance(value, list)
-        case DictNode() | ModelNode():
-            return isinstance(value, dict)
-        case ObjectNode():
-            return isinstance(value, list if node.array_like or node.kind == "namedtuple" else dict)
-        case ScalarNode():
-            if node.kind in ("int", "float"):
-                return type(value) is int or type(value) is float
-            return type(value) is bool if node.kind == "bool" else isinstance(value, str)
-        case ChoiceNode():
-            return any(type(value) is type(v) for v in node.values)
-        case _:
-            return False
-
-
 def _key(key: Any) -> str | int:
     if type(key) is int:
         return key
@@ -287,8 +255,8 @@ def _key(key: Any) -> str | int:
 def _stated(failure: Exception) -> Fault:
     """Pass on what the program itself said: a ValueError of `__post_init__`, a validator or a decoder."""
     cause = failure.__cause__
-    if isinstance(cause, ValueError | TypeError) and str(cause):
-        return Fault("value", str(cause))
+    if isinstance(cause, ValueError | TypeError) and cause.args and isinstance(cause.args[0], str):
+        return Fault("value", cause.args[0])
     return Fault("value", "This value is wrong.")
 
 
@@ -300,9 +268,9 @@ def model_errors(failure: Exception, loc: Loc) -> list[FieldError]:
     out: list[FieldError] = []
     for error in source.errors(include_url=False, include_input=False)[:MAX_ERRORS]:
         code = _MODEL_CODES.get(error["type"], error["type"])
-        ctx = {k: v for k, v in error.get("ctx", {}).items() if isinstance(v, str | int | float | bool | list)}
-        ctx.pop("pattern", None)
-        ctx.pop("error", None)
+        given: dict[str, Any] = error.get("ctx", {})
+        ctx = {k: v for k, v in given.items() if isinstance(v, str | int | float | bool)}
+        _ = ctx.pop("pattern", None), ctx.pop("error", None)
         msg = "The text does not have the expected form." if code == "pattern" else error["msg"].rstrip(".") + "."
         out.append(FieldError(loc=(*loc, *error["loc"]), msg=msg, code=code, ctx=ctx or None))
     return out

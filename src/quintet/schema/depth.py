@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 from .failures import TooDeep
@@ -30,15 +31,19 @@ def check_json_depth(raw: bytes) -> None:
 
 def check_depth(value: Any) -> None:
     """Raise `TooDeep` for lists and dicts nested deeper than `MAX_DEPTH`."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(v for v in cast("dict[Any, Any]", item).values() if isinstance(v, dict | list | tuple))
-            elif isinstance(item, list | tuple):
-                below.extend(v for v in cast("list[Any]", item) if isinstance(v, dict | list | tuple))
-        if not below:
+    level = _containers([value])
+    for _ in range(MAX_DEPTH):
+        level = [part for item in level for part in _containers(_parts(item))]
+        if not level:
             return
-        level = below
     raise TooDeep
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, dict | list | tuple)]
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[Any, Any]", value).values()
+    return cast("list[Any]", value)

@@ -51,7 +51,7 @@ def json_schemas(
         ref_template: how a component is referred to, with `{name}`.
         leaf: tells which classes are files.
     """
-    described = [(describe(tp, leaf=leaf), mode) for tp, mode in types]
+    described: list[tuple[Node, Mode]] = [(describe(tp, leaf=leaf), mode) for tp, mode in types]
     generator = _Generator(described, ref_template)
     schemas = [generator.schema(node, mode) for node, mode in described]
     return schemas, dict(sorted(generator.components().items()))

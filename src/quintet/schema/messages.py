@@ -21,6 +21,7 @@ from .nodes import (
     ObjectNode,
     ScalarNode,
     TupleNode,
+    UnionNode,
     type_name,
 )
 from .residual import MAX_EXPONENT, int_limits, is_multiple
@@ -68,6 +69,8 @@ def wrong_type(node: Node) -> Fault:
         case ObjectNode():
             name = type_name(node)
             return Fault("type", f"Expected {'an' if name == 'object' else 'a'} {name}.", {"expected": name})
+        case UnionNode() if type_name(node) in ("object", "list"):
+            return wrong_type(node.members[0])
         case _:
             return Fault("union", f"Expected {type_name(node)}.", {"expected": type_name(node)})
 

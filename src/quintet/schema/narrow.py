@@ -18,12 +18,13 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
-from .describe import refuse
 from .nodes import (
     INT64_MAX,
     INT64_MIN,
     ChoiceNode,
+    Constraints,
     DictNode,
+    FieldNode,
     LeafNode,
     ListNode,
     ModelNode,
@@ -32,10 +33,12 @@ from .nodes import (
     ScalarNode,
     TupleNode,
     UnionNode,
+    is_recursive,
     type_name,
     walk,
 )
 from .struct import Struct
+from .unions import candidates, check_order, msgspec_can
 
 _lock = threading.RLock()
 #: Structs whose annotations msgspec read while they were narrowed, so that it holds their integers to 64 bits.
@@ -100,6 +103,8 @@ class Narrowed:
             for node in reversed(generic):  # inner ones first: msgspec keeps each alias by itself
                 with _annotated(node.cls, annotations[id(node)]):
                     _ = msgspec.json.Decoder(node.type, dec_hook=decode_marker)
+            for node in self._objects:  # those that only a marker leads to as well
+                _ = msgspec.json.Decoder(node.type, dec_hook=decode_marker)
             yield
             _narrowed.update(o.type for o in self._objects if ours[id(o)])
 
@@ -109,10 +114,9 @@ class Narrowed:
             return False
         return node.type in _narrowed or not _is_read(node)
 
-    def _field(self, field: Any, *, own: bool) -> Any:
+    def _field(self, field: FieldNode, *, own: bool) -> Any:
         tp = self._build(field.node, own=own)
-        tp = Union[tp, msgspec.UnsetType] if field.unsettable else tp
-        return tp
+        return _either(tp, msgspec.UnsetType) if field.unsettable else tp
 
     def _build(self, node: Node, *, own: bool) -> Any:
         known = self._types.get(id(node))
@@ -176,22 +180,29 @@ class Narrowed:
 
     def _union(self, node: UnionNode, own: bool) -> Any:
         members = [self._build(m, own=own) for m in node.members]
-        if _msgspec_can(node.members, self.marked):
-            out: Any = Union[tuple(members)]
+        if msgspec_can(node.members, self.marked):
+            out = _either(*members)
         else:
-            _check_order(node.members)
+            check_order(node.members)
             self.marked.add(id(node))
-            out = _marker(type_name(node), self._first(node.members))
-        return Union[out, None] if node.nullable else out
+            out = _marker(type_name(node), self._first(node))
+        return _either(out, None) if node.nullable else out
 
-    def _first(self, members: tuple[Node, ...]) -> Callable[[Any], Any]:
-        """Decode into the first member, in the order of declaration, that takes the value."""
-        ready: list[tuple[Any, Callable[[Any], None] | None]] = []
+    def _first(self, node: UnionNode) -> Callable[[Any], Any]:
+        """Decode into the first member, in the order of declaration, that takes the value.
+
+        In a recursive type the first member whose keys fit is final: trying the others would double the work at every
+        level, without end.
+        """
+        ready: dict[int, tuple[Any, Callable[[Any], None] | None]] = {}
+        final = is_recursive(node)
 
         def decode(value: Any) -> Any:
             if not ready:
-                ready.extend((self.type_of(m), self._residual(self, m)) for m in members)
-            for tp, check in ready:
+                ready.update({id(m): (self.type_of(m), self._residual(self, m)) for m in node.members})
+            fitting = candidates(node.members, value)
+            for m in fitting[:1] if final else fitting:
+                tp, check = ready[id(m)]
                 try:
                     out = msgspec.convert(value, tp, dec_hook=decode_marker, str_keys=True)
                     if check is not None:
@@ -202,6 +213,10 @@ class Narrowed:
             raise ValueError("none of the allowed types takes this value")
 
         return decode
+
+
+def _either(*types: Any) -> Any:
+    return Union[types]  # noqa: UP007  (made from values: markers and forward references know no `|`)
 
 
 def _pass_through(cls: Any) -> Callable[[Any], Any]:
@@ -217,11 +232,11 @@ def _fits_int64(value: Any) -> bool:
     return type(value) is int and INT64_MIN <= value <= INT64_MAX
 
 
-def _int64_bounds(c: Any) -> bool:
+def _int64_bounds(c: Constraints) -> bool:
     return all(v is None or _fits_int64(v) for v in (c.gt, c.ge, c.lt, c.le))
 
 
-def _missing_bounds(c: Any) -> dict[str, int]:
+def _missing_bounds(c: Constraints) -> dict[str, int]:
     out: dict[str, int] = {}
     if c.gt is None and c.ge is None:
         out["ge"] = INT64_MIN
@@ -263,97 +278,9 @@ def choice_decoder(node: ChoiceNode) -> Callable[[Any], Any]:
     return decode
 
 
-def _plain(value: Any) -> type:
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind
-    return type(value)
-
-
-# Unions ---------------------------------------------------------------------------------------------------------------
-
-_STRING_KINDS = {"str", "bytes", "decimal", "date", "time", "datetime", "timedelta", "uuid"}
-
-
-def _msgspec_can(members: tuple[Node, ...], marked: set[int]) -> bool:
-    """Tell whether msgspec takes this union: at most one type of each JSON kind, or Structs told apart by tags."""
-    if len(members) == 1:
-        return True
-    kinds: list[str] = []
-    tagged = [m for m in members if isinstance(m, ObjectNode) and m.tag_field is not None]
-    for m in members:
-        match m:
-            case ScalarNode():
-                if m.kind in ("any", "raw"):
-                    return False
-                kinds.append("string" if m.kind in _STRING_KINDS else m.kind)
-            case ChoiceNode():
-                if id(m) in marked:
-                    return False
-                kinds.extend({"string" if isinstance(v, str) else "int" for v in m.values if v is not None})
-            case ListNode() | TupleNode():
-                kinds.append("array")
-            case DictNode():
-                kinds.append("object")
-            case ObjectNode():
-                if m in tagged and len(tagged) > 1:
-                    continue
-                kinds.append("array" if m.array_like or m.kind == "namedtuple" else "object")
-            case _:
-                return False
-    if len(tagged) > 1:
-        kinds.append("array" if tagged[0].array_like else "object")
-        same = len({(t.tag_field, type(t.tag), t.array_like) for t in tagged}) == 1
-        if not same or len({t.tag for t in tagged}) < len(tagged):
-            return False
-    return len(kinds) == len(set(kinds))
-
-
-def _check_order(members: tuple[Node, ...]) -> None:
-    """Refuse an untagged union in which a member can never be chosen."""
-    where = " | ".join(_shown(m) for m in members)
-    for i, early in enumerate(members):
-        for late in members[i + 1 :]:
-            if isinstance(early, ScalarNode) and early.kind == "str" and not early.constraints:
-                refuse(where, f"`str` takes every string, so {_shown(late)} is never chosen", "put `str` last")
-            if isinstance(early, DictNode) and isinstance(late, ObjectNode) and _open(early):
-                refuse(
-                    where, f"a dict of anything takes every object, so {_shown(late)} is never chosen", "put it last"
-                )
-            if isinstance(early, ObjectNode) and isinstance(late, ObjectNode) and not _told_apart(early, late):
-                refuse(
-                    where,
-                    f"required fields do not tell {_shown(early)} from {_shown(late)}",
-                    f"give the classes tags (`class {early.cls.__name__}(Struct, tag=True)`), a Literal field of "
-                    "different values, or declare the one that requires more fields first",
-                )
-
-
-def _open(node: DictNode) -> bool:
-    return isinstance(node.value, ScalarNode) and node.value.kind == "any" and not node.constraints
-
-
-def _told_apart(early: ObjectNode, late: ObjectNode) -> bool:
-    """Tell whether an object meant for `late` is refused by `early`."""
-    if (early.array_like or early.kind == "namedtuple") != (late.array_like or late.kind == "namedtuple"):
-        return True
-    if early.kind == "namedtuple" or early.array_like:
-        return len(early.fields) < sum(f.required for f in late.fields)
-    mine = {f.key: f for f in early.fields}
-    theirs = {f.key for f in late.fields if f.required}
-    needed = {k for k, f in mine.items() if f.required}
-    if needed - theirs or (early.forbid_unknown and theirs - set(mine)):
-        return True
-    for f in late.fields:
-        other = mine.get(f.key)
-        if other is not None and f.required and isinstance(f.node, ChoiceNode) and isinstance(other.node, ChoiceNode):
-            return not set(f.node.values) & set(other.node.values)
-    return False
-
-
-def _shown(node: Node) -> str:
-    tp = getattr(node, "type", None)
-    return getattr(tp, "__name__", None) or type_name(node)
+def _plain(value: object) -> object:
+    """Return the class in which a value of an enum arrives."""
+    return next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), type(value))
 
 
 # Annotations ----------------------------------------------------------------------------------------------------------

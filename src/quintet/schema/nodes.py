@@ -50,10 +50,12 @@ class Constraints:
 
     @property
     def bounded(self) -> bool:
+        """Whether the value itself has limits."""
         return not (self.gt is None and self.ge is None and self.lt is None and self.le is None)
 
     @property
     def sized(self) -> bool:
+        """Whether the number of parts has limits."""
         return not (self.min_length is None and self.max_length is None)
 
 

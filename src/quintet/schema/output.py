@@ -32,7 +32,6 @@ from .nodes import (
     ScalarNode,
     TupleNode,
     UnionNode,
-    children,
     is_recursive,
     type_name,
     walk,
@@ -204,6 +203,8 @@ def _runtime_type(node: Node) -> Any:
             return {"list": list, "set": set, "frozenset": frozenset, "tuple": tuple}[node.kind]
         case TupleNode():
             return tuple
+        case ModelNode():
+            return node.type
         case _:
             return dict
 
@@ -224,7 +225,7 @@ class _Builder:
         if known is not None:
             return known
         later: list[_Build] = []
-        self.built[id(node)] = lambda value: later[0](value)
+        self.built[id(node)] = lambda value: later[0](value)  # noqa: PLW0108  (the list is filled below)
         later.append(self.make(node, where))
         self.built[id(node)] = later[0]
         return later[0]
@@ -247,14 +248,14 @@ class _Builder:
                 return self.object(node)
 
     def union(self, node: UnionNode, where: str) -> _Build:
-        members = [(_runtime_type(m), self.of(m, where)) for m in node.members if list(children(m)) or _may_leak(m)]
-        others = [self.of(m, where) for m in node.members if not (list(children(m)) or _may_leak(m))]
+        members = [(_runtime_type(m), self.of(m, where)) for m in node.members if not _is_simple(m)]
+        others = [self.of(m, where) for m in node.members if _is_simple(m)]
 
         def build(value: Any) -> Any:
             if value is None and node.nullable:
                 return None
             for tp, member in members:  # the class itself or a subclass first
-                if isinstance(value, tp) and tp is not dict:
+                if tp is not dict and isinstance(value, tp):
                     return member(value)
             failure: OutputError | None = None
             for member in [*others, *(m for _, m in members)]:
@@ -272,8 +273,9 @@ class _Builder:
         name = node.cls.__name__
 
         def build(value: Any) -> Any:
-            if isinstance(value, _SCALARS) or (isinstance(value, list | set) and node.kind != "namedtuple"):
-                raise OutputError(f"{name}: expected an object with its fields, not {type(value).__name__}")
+            if isinstance(value, (*_SCALARS, list, set)):
+                kind = type(cast("object", value)).__name__
+                raise OutputError(f"{name}: expected an object with its fields, not {kind}")
             out: dict[str, Any] = {}
             for f, member in fields:
                 part = _read(value, f)
@@ -288,6 +290,10 @@ class _Builder:
             return make(out)
 
         return build
+
+
+def _is_simple(node: Node) -> bool:
+    return isinstance(node, ScalarNode | ChoiceNode | LeafNode)
 
 
 def _read(value: Any, f: FieldNode) -> Any:
@@ -320,9 +326,12 @@ def _list(item: _Build, where: str) -> _Build:
 
 def _tuple(items: list[_Build], where: str) -> _Build:
     def build(value: Any) -> Any:
-        if not isinstance(value, list | tuple) or len(cast("list[Any]", value)) != len(items):
-            raise OutputError(f"{where}: expected a list of {len(items)}")
-        return tuple(item(part) for item, part in zip(items, cast("list[Any]", value), strict=True))
+        if not isinstance(value, list | tuple):
+            raise OutputError(f"{where}: expected a list of {len(items)}, not {type(value).__name__}")
+        parts = cast("list[Any]", value)
+        if len(parts) != len(items):
+            raise OutputError(f"{where}: expected a list of {len(items)}, not of {len(parts)}")
+        return tuple(item(part) for item, part in zip(items, parts, strict=True))
 
     return build
 

@@ -129,9 +129,10 @@ def _build_decoders(narrowed: Narrowed, *, refuse_nul: bool) -> tuple[Any, Any, 
             raise
         raise UnsupportedType(f"{root}: {e}; use a type of the table in the docs") from e
 
-    def convert(value: Any) -> Any:
+    def strict(value: Any) -> Any:
         return msgspec.convert(value, tp, dec_hook=decode_marker, str_keys=True)
 
+    convert: Callable[[Any], Any] = strict
     if isinstance(root, ModelNode):
         json, convert = root.adapter.validate_json, root.adapter.validate_python
     json = _then(json, build_check(narrowed, root, json=True, refuse_nul=refuse_nul))
@@ -187,7 +188,9 @@ def _malformed(e: Exception) -> BadRequest:
     if isinstance(e, RecursionError | TooDeep):
         return BadRequest(f"The body is nested too deeply; at most {MAX_DEPTH} levels are read.")
     if isinstance(e, UnicodeDecodeError):
-        return BadRequest("The body is not valid UTF-8.", extra={"code": "utf8"})
+        return BadRequest("The body is not valid UTF-8.")
+    if isinstance(e, msgspec.ValidationError):
+        return BadRequest("A number in the body is out of range.")
     found = _OFFSET.search(str(e))
     if found is not None:
         offset = int(found[1])

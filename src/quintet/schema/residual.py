@@ -83,7 +83,7 @@ class _Writer:
         body = self.emit(node, "v", 1)
         self.source.append("\n".join(["def check(v):", *body]))
         text = "\n\n".join(self.source)
-        exec(compile(text, "<residual check>", "exec"), self.names)
+        exec(compile(text, "<residual check>", "exec"), self.names)  # noqa: S102  (made from names of fields)
         check: Callable[[Any], None] = self.names["check"]
         check.source = text  # pyright: ignore[reportFunctionMemberAccess]
         return check

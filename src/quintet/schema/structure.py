@@ -88,7 +88,7 @@ class _Builder:
             return known
         if isinstance(node, ObjectNode):  # may lead back to itself
             later: list[Reader] = []
-            self.readers[id(node)] = lambda value, loc, report: later[0](value, loc, report)
+            self.readers[id(node)] = lambda value, loc, report: later[0](value, loc, report)  # noqa: PLW0108  (the list is filled below)
             later.append(self.object(node))
             self.readers[id(node)] = later[0]
         else:
