@@ -18,7 +18,7 @@ from quintet.handlers.bodies import BodyReader
 from quintet.handlers.inputs import InputFailure, raw_getter
 from quintet.handlers.params import Source
 from quintet.handlers.plan import Call, HandlerPlan, Input
-from quintet.handlers.results import Encoders, Finisher
+from quintet.handlers.results import ANSWERS, Encoders, Finisher
 from quintet.handlers.services import Services
 from quintet.http.context import current_request
 from quintet.http.head import Head
@@ -84,7 +84,7 @@ def compile_endpoint(plan: HandlerPlan, services: Services, on_error: OnError, l
         "NOTHING": {},
         "FAILURES": (InputFailure, *DECODE_FAILURES),
         "InputFailure": InputFailure,
-        "Response": Response,
+        "ANSWERS": ANSWERS,
         "AsyncExitStack": AsyncExitStack,
         "run_in_thread": services.threads.run,
     }
@@ -286,7 +286,9 @@ class _Compiler:
         if result.kind == "dynamic":
             w.line(f"return {finish}(request, result)")
             return
-        w.line("if isinstance(result, Response):")
+        plain = get_origin(result.annotation) or result.annotation
+        exact = f"result.__class__ is not {w.name('plain', plain)} and " if isinstance(plain, type) else ""
+        w.line(f"if {exact}isinstance(result, ANSWERS):")
         w.line(f"    return {finish}(request, result)")
         if result.kind == "data":
             w.line("return head, encode(result)")

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from collections import abc
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from quintet.errors import NotAcceptable
+from quintet.handlers.params import Form
 from quintet.handlers.plan import Result
 from quintet.handlers.signature import EMPTY, Signature
 from quintet.http.conditional import evaluate, parse_http_date
 from quintet.http.file import File
 from quintet.http.head import Head
 from quintet.http.headers import vary
-from quintet.http.response import HTML, EventStream, Redirect, Response, Stream, Template
+from quintet.http.response import HTML, EventStream, Page, Response, Stream, Template
 from quintet.http.sse import Event
 from quintet.http.streaming import event_chunks, iterate_chunks
 from quintet.media.negotiation import negotiate
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 Encode = Callable[[Any], bytes]
 
 _STREAMS = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator, abc.Iterator, abc.Iterable, abc.Generator)
-_RESPONSES = (Response, Redirect, File, Stream, EventStream, Template)
+#: Results that are answers by themselves, whatever the route's formats.
+ANSWERS = (Response, Template, Page)
 #: Offered besides the declared formats only when the client names it.
 DEFAULT_PRODUCES = ("json", "msgpack")
 
 
 def _is_response(tp: Any) -> bool:
     origin = get_origin(tp) or tp
-    return inspect.isclass(origin) and issubclass(origin, (Response, Template))
+    return inspect.isclass(origin) and issubclass(origin, ANSWERS)
 
 
 def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) -> Result:
@@ -169,6 +171,9 @@ class Finisher:
     def _wrap(self, request: Request, value: Any) -> Response[Any]:
         if hasattr(value, "__aiter__") or inspect.isgenerator(value):
             return self._services.stream_response(request, value, Any, self._result)
+        if isinstance(value, Page):
+            wrong = any(isinstance(v, Form) and v.errors for v in value.values.values())
+            return Response(Template(self._result.template, **value.values), 422 if wrong else None)
         return Response(value)
 
     def _fill(self, request: Request, response: Response[Any]) -> None:
@@ -186,6 +191,8 @@ class Finisher:
             response.content = b""
             return
         elif isinstance(data, Template):
+            if not data.name:
+                raise TypeError("a Page needs the route's template: write template= on it, or return Template(…)")
             text = self._services.render(request, data.name, data.values, data.block)
             response.content, response.media_type = text.encode(), response.media_type or "text/html; charset=utf-8"
         elif isinstance(data, HTML):
@@ -220,7 +227,3 @@ class Finisher:
                 response.status, response.content, response.length = status, b"", None
                 del response.headers["content-type"]
 
-
-def iterate(value: Iterable[Any] | AsyncIterator[Any]) -> bool:
-    """Tell whether a value is an iterator to stream."""
-    return hasattr(value, "__aiter__") or inspect.isgenerator(value)

@@ -88,6 +88,11 @@ class ThreadPool:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
 
+    def forget(self) -> None:
+        """Take note that this is a new process, to which no thread of the old one has come along."""
+        self._executor = None
+        self.pending = 0
+
 
 def _busy() -> ServiceUnavailable:
     return ServiceUnavailable("all threads are busy", headers={"retry-after": "1"})

@@ -122,35 +122,48 @@ class Driver:
         Returns:
             its result when it ended without suspending; it may raise. Otherwise `SUSPENDED`: `done` is called later.
         """
-        parked = self._parked[-1] if self._parked else None
-        if parked is None:
+        try:
+            parked = self._parked[-1]
+        except IndexError:
             self._start_task(coro, context, done)
             return SUSPENDED
-        task = parked.task
-        outer = asyncio.current_task(self.loop)
-        if outer is not None:
-            _leave_task(self.loop, outer)
-        _enter_task(self.loop, task)
+        try:
+            _enter_task(self.loop, parked.task)
+        except RuntimeError:  # called from inside a task: that one steps aside
+            return self._start_inside(coro, context, done)
         try:
             yielded = context.run(coro.send, None)
         except StopIteration as stop:
             return stop.value
         else:
-            self._parked.pop()
-            parked.coro, parked.context, parked.yielded, parked.done = coro, context, yielded, done
-            self.running.add(task)
-            self.task = task
-            if not parked.wake.done():
-                parked.wake.set_result(None)
-            if len(self._parked) + self._making < self._spares:
-                self._make()
+            self._hand_over(parked, coro, context, yielded, done)
             return SUSPENDED
         finally:
-            _leave_task(self.loop, task)
-            if outer is not None:
-                _enter_task(self.loop, outer)
-            if parked.coro is None and (parked.wake.done() or task.cancelling()):
+            _leave_task(self.loop, parked.task)
+            if parked.coro is None and parked.wake.done():  # it was cancelled: it is not used again
                 self._forget(parked)
+
+    def _start_inside(self, coro: Coroutine[Any, Any, Any], context: Context, done: Done) -> Any:
+        outer = asyncio.current_task(self.loop)
+        assert outer is not None
+        _leave_task(self.loop, outer)
+        try:
+            return self.start(coro, context, done)
+        finally:
+            _enter_task(self.loop, outer)
+
+    def _hand_over(
+        self, parked: _Parked, coro: Coroutine[Any, Any, Any], context: Context, yielded: Any, done: Done
+    ) -> None:
+        """Let a parked task carry on a coroutine that has suspended."""
+        self._parked.remove(parked)
+        parked.coro, parked.context, parked.yielded, parked.done = coro, context, yielded, done
+        self.running.add(parked.task)
+        self.task = parked.task
+        if not parked.wake.done():
+            parked.wake.set_result(None)
+        if len(self._parked) + self._making < self._spares:
+            self._make()
 
     def _start_task(self, coro: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
         """Start a task the ordinary way; no parked one is at hand."""

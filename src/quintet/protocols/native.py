@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator
 from contextvars import copy_context
 from typing import Any
 
-from quintet.errors import ClientDisconnected, ContentTooLarge, HTTPError
+from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError
 from quintet.http.connection import Connection
 from quintet.http.dates import http_date
 from quintet.http.head import STATUS_LINES
-from quintet.http.request import Request
+from quintet.http.request import Request, id_prefix, next_number
 from quintet.http.response import Response
 from quintet.http.url import decode_path, split_target
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher, merge_headers
@@ -41,12 +41,17 @@ class NativeServer:
         self.now = time.monotonic()
         #: The Date field, renewed every second.
         self.date = b""
+        #: When a connection that is idle from now on is closed.
+        self.keep_alive_deadline = 0.0
+        #: The field of the request's id, but for its number.
+        self.id_field = f"x-request-id: {id_prefix()}".encode()
         self.stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self._tick()
 
     def _tick(self) -> None:
         self.now = now = time.monotonic()
+        self.keep_alive_deadline = now + self.dispatcher.limits.keep_alive
         self.date = b"date: %b\r\n" % http_date(time.time()).encode()
         for connection in [c for c in self.connections if c.deadline < now]:
             connection.expire()
@@ -261,28 +266,88 @@ class NativeProtocol(asyncio.Protocol):
         """Build a request from a parsed head; the error is what makes it unanswerable by any route."""
         fields = dict(raw)
         try:
-            path, _, query = target.partition(b"?")
-            if not path.startswith(b"/") or b"#" in target:
-                path, query, authority = split_target(target)
-                if authority is not None:
-                    self.dispatcher.check_host(fields.get(b"host"), sum(n == b"host" for n, _ in raw))
-                    fields[b"host"] = authority
-                    raw = [(n, authority if n == b"host" else v) for n, v in raw]
-            text = decode_path(path) if b"%" in path or not path.isascii() else path.decode()
-            if not text.isprintable():
-                text = decode_path(path)
+            path, query, authority = split_target(target)
+            coding = fields.get(b"transfer-encoding")
+            if coding is not None and coding.lower() != b"chunked":
+                raise BadRequest("the only transfer coding is chunked")
             host = fields.get(b"host")
-            if host != self.host or len(fields) != len(raw) or host is None:
-                count = sum(name == b"host" for name, _ in raw)
-                if not (host is None and self.version_1_0):
-                    self.dispatcher.check_host(host, count)
+            if host is not None or not self.version_1_0:
+                self.dispatcher.check_host(host, sum(name == b"host" for name, _ in raw))
+            if authority is not None:
+                self.dispatcher.check_host(authority)
+                fields[b"host"] = authority
+                raw = [(n, authority if n == b"host" else v) for n, v in raw]
+            else:
                 self.host = host
+            text = decode_path(path)
         except HTTPError as exc:
             return Request(method, "/", b"", raw, fields, body, self.connection), exc
         return Request(method, text, query, raw, fields, body, self.connection), None
 
     def message_complete(self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """A whole request has arrived."""
+        """A whole request has arrived: answer it, or let it wait for its turn.
+
+        The caller keeps connections that end, and HTTP/1.0, away from the short way by `message_slowly`.
+
+        PERF: the usual request is built, driven and written in this one function; what is unusual goes through
+        `request`, `start` and `finish`, which do the same step by step.
+        """
+        fields = dict(raw)
+        path, _, query = target.partition(b"?")
+        if (
+            fields.get(b"host") != self.host
+            or len(fields) != len(raw)
+            or self.busy is not None
+            or b"%" in path
+            or b"#" in query
+            or target[0] != _SLASH
+            or not path.isascii()
+            or self.host is None
+            or (b"connection" in fields and self.is_http_1_0())
+        ):
+            self.message_slowly(method, target, raw, body)
+            return
+        request = Request(method, path.decode(), query, raw, fields, body, self.connection)
+        dispatcher, server = self.dispatcher, self.server
+        route, request.params = dispatcher.find(method, request.path)
+        request.route = route
+        self.started = server.now
+        try:
+            outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)  # pyright: ignore[reportArgumentType]
+        except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
+            self.busy = request
+            self._crashed(exc)
+            return
+        if outcome.__class__ is not tuple or method == "HEAD":
+            self._take(request, route, outcome)
+            return
+        head, content = outcome
+        if dispatcher.request_id and head.status != 204:
+            if not request.number:
+                request.number = next_number()
+            self.transport.write(
+                b"%b%b%b%x\r\ncontent-length: %d\r\n\r\n%b"
+                % (head.h1, server.date, server.id_field, request.number, len(content), content)
+            )
+            if request.after is None and dispatcher.access_log is None and not self.last:
+                self.deadline = server.keep_alive_deadline
+                return
+            self._written(request, head.status, len(content), None)
+            return
+        self._take(request, route, outcome)
+
+    def _take(self, request: Request, route: CompiledRoute, outcome: Any) -> None:
+        """Go on with the outcome of a first step."""
+        self.busy = request
+        self.route = route
+        if outcome is SUSPENDED:
+            self.task = self.driver.task
+            self.deadline = _FAR
+        else:
+            self.finish(request, outcome)
+
+    def message_slowly(self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer a whole request step by step."""
         request, error = self.request(method, target, raw, body)
         if error is not None:
             self.refuse(request, error)
@@ -303,27 +368,20 @@ class NativeProtocol(asyncio.Protocol):
             self.queue.append(request)
 
     def start(self, request: Request) -> None:
-        """Answer a request: find its route, drive its handler, write the outcome."""
-        dispatcher = self.dispatcher
-        try:
-            route = request.route
-        except AttributeError:
-            route, request.params = dispatcher.find(request.method, request.path)
+        """Answer a request: find its route and drive its handler."""
+        route = request.route
+        if route is None:
+            route, request.params = self.dispatcher.find(request.method, request.path)
             request.route = route
         self.busy = request
         self.route = route
         self.started = self.server.now
         try:
-            outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)  # pyright: ignore[reportArgumentType]
+            outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
             self._crashed(exc)
             return
-        if outcome is SUSPENDED:
-            if self.busy is request:
-                self.task = self.driver.task
-                self.deadline = _FAR
-        else:
-            self.finish(request, outcome)
+        self._take(request, route, outcome)
 
     def start_early(self, request: Request, chunks: list[bytes], length: int | None) -> None:
         """Answer a request whose body is still arriving."""
@@ -368,34 +426,6 @@ class NativeProtocol(asyncio.Protocol):
 
     def finish(self, request: Request, outcome: Any) -> None:
         """Write an outcome and go on with the next request."""
-        if type(outcome) is tuple and not self.last and request.method != "HEAD" and not self.version_1_0:
-            # The whole of the usual case, in one write.
-            head, body = outcome
-            server = self.server
-            if self.dispatcher.request_id:
-                self.transport.write(
-                    b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
-                    % (head.h1, server.date, request.id.encode(), len(body), body)
-                    if head.status != 204
-                    else b"%b%bx-request-id: %b\r\n\r\n" % (head.h1, server.date, request.id.encode())
-                )
-            elif head.status != 204:
-                self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head.h1, server.date, len(body), body))
-            else:
-                self.transport.write(b"%b%b\r\n" % (head.h1, server.date))
-            self.deadline = server.now + self.dispatcher.limits.keep_alive
-            if self.body is not None or request.after is not None or self.dispatcher.access_log is not None:
-                self._written(request, head.status, len(body), None)
-                return
-            self.busy = None
-            if self.queue:
-                self._next()
-            elif self.waiting:
-                self.begin_waiting()
-            return
-        self._finish_slowly(request, outcome)
-
-    def _finish_slowly(self, request: Request, outcome: Any) -> None:
         if type(outcome) is tuple:
             head, content = outcome
             fields = list(head.fields)
@@ -507,11 +537,15 @@ class NativeProtocol(asyncio.Protocol):
         if self.last and not self.queue:
             self.transport.close()
             return
-        self.deadline = self.server.now + self.dispatcher.limits.keep_alive
+        self.deadline = self.server.keep_alive_deadline
         if self.queue:
             self._next()
         elif self.waiting:
             self.begin_waiting()
+
+    def is_http_1_0(self) -> bool:
+        """Tell whether the request just parsed is HTTP/1.0, and remember it."""
+        return self.version_1_0
 
     def begin_waiting(self) -> None:
         """Begin the request whose body is arriving; its turn has come."""
@@ -556,4 +590,5 @@ class NativeProtocol(asyncio.Protocol):
 
 
 _FAR = float("inf")
+_SLASH = ord("/")
 

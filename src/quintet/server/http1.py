@@ -26,7 +26,7 @@ class Http1Protocol(NativeProtocol):
     """One HTTP/1.1 connection of the built-in server."""
 
     __slots__ = (
-        "_begun", "_chunks", "_complete", "_head_size", "_headers_done", "_length", "_parser", "_raw", "_target",
+        "_begun", "_chunks", "_head", "_head_size", "_headers_done", "_length", "_parser", "_raw", "_target",
         "_upgrade",
     )  # fmt: skip
 
@@ -35,6 +35,7 @@ class Http1Protocol(NativeProtocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._raw: list[tuple[bytes, bytes]] = []
+        self._head: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._head_size = 0
         self._length = 0
@@ -59,7 +60,7 @@ class Http1Protocol(NativeProtocol):
                 self._begin()
             else:
                 self.deadline = self.server.now + self.dispatcher.limits.body_timeout
-        elif self._raw or self._target:
+        elif self._target:
             self._check_head_size(len(data))
 
     def eof_received(self) -> bool:
@@ -91,13 +92,14 @@ class Http1Protocol(NativeProtocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field, or a trailer field, which is dropped."""
-        if not self._headers_done:
-            self._raw.append((name.lower(), value))
+        """A header field."""
+        self._raw.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete; fields that follow the body are trailers, which nobody reads."""
         self._headers_done = True
+        self._head = self._raw
+        self._raw = []
 
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body."""
@@ -110,26 +112,51 @@ class Http1Protocol(NativeProtocol):
     def on_message_complete(self) -> None:
         """The message is complete: answer it, unless that has begun."""
         parser = self._parser
-        begun, chunks, target, raw = self._begun, self._chunks, self._target, self._raw
-        self._headers_done = self._begun = self.waiting = False
-        self._head_size = 0
-        if not parser.should_keep_alive():
-            self.last = True
-        if begun:
-            self._target, self._raw, self._chunks = b"", [], []
-            if self.body is not None:
-                self.body.end()
+        target, raw, chunks = self._target, self._head, self._chunks
+        if self._begun or self._head_size or len(raw) > 16 or not parser.should_keep_alive():
+            self._complete_slowly()
             return
+        self._headers_done = self.waiting = False
         if parser.should_upgrade():
             return  # the parser raises HttpParserUpgrade next; _switch decides
-        self._target, self._raw, self._chunks = b"", [], []
+        self._target = b""
+        if self._raw:
+            self._raw = []
         method = _METHODS.get(parser.get_method())
+        if method is None or len(target) > self.dispatcher.limits.url:
+            self._refuse_head(method, target, raw)
+        elif chunks:
+            self._chunks = []
+            answer = self.message_slowly if any(n == b"transfer-encoding" for n, _ in raw) else self.message_complete
+            answer(method, target, raw, b"".join(chunks))
+        else:
+            self.message_complete(method, target, raw, b"")
+
+    def _complete_slowly(self) -> None:
+        """Complete a message that began early, has many fields, or is the last."""
+        parser = self._parser
+        begun, chunks, target, raw = self._begun, self._chunks, self._target, self._head
+        if not parser.should_keep_alive():
+            self.last = True
+        error = None if begun else self._head_error(_METHODS.get(parser.get_method()), target, raw)
+        self._headers_done = self._begun = self.waiting = False
+        self._head_size = 0
+        if not begun and error is None and parser.should_upgrade():
+            return
+        self._target, self._raw, self._chunks = b"", [], []
+        if begun:
+            if self.body is not None:
+                self.body.end()
+        elif error is not None:
+            self._fail(error)
+        else:
+            self.version_1_0 = parser.get_http_version() == "1.0"
+            self.message_slowly(_METHODS[parser.get_method()], target, raw, b"".join(chunks))
+
+    def _refuse_head(self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]) -> None:
         error = self._head_error(method, target, raw)
         if error is not None:
             self._fail(error)
-            return
-        self.version_1_0 = parser.get_http_version() == "1.0"
-        self.message_complete(method, target, raw, b"".join(chunks) if chunks else b"")  # pyright: ignore[reportArgumentType]
 
     def _head_error(
         self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]
@@ -140,17 +167,13 @@ class Http1Protocol(NativeProtocol):
             return HeadersTooLarge(f"there are more than {limits.header_count} header fields")
         if len(target) > limits.url:
             return URITooLong(f"the request target is longer than {limits.url} bytes")
-        if len(raw) > 16 or self._head_size:  # PERF: a small head that came at once cannot be too large
-            if sum(len(n) + len(v) + 4 for n, v in raw) > limits.header_block:
-                return HeadersTooLarge(f"the header fields are larger than {limits.header_block} bytes")
+        if sum(len(n) + len(v) + 4 for n, v in raw) > limits.header_block:
+            return HeadersTooLarge(f"the header fields are larger than {limits.header_block} bytes")
         if method is None:
             name = self._parser.get_method()
             if name in (b"TRACE", b"CONNECT"):
                 return MethodNotAllowed(f"{name.decode()} is not served")
             return NotImplementedByServer("this method is not known")
-        for name, value in raw:
-            if name == b"transfer-encoding" and value.lower() != b"chunked":
-                return BadRequest("the only transfer coding is chunked")
         return None
 
     # -- messages that do not come at once ----------------------------------------------------------------------
@@ -164,7 +187,7 @@ class Http1Protocol(NativeProtocol):
             if sum(map(len, self._chunks)) > BODY_BUFFER:
                 self.pause_body()
             return
-        target, raw, chunks = self._target, self._raw, self._chunks
+        target, raw, chunks = self._target, self._head, self._chunks
         method = _METHODS.get(self._parser.get_method())
         self._begun = True
         error = self._head_error(method, target, raw)
@@ -182,6 +205,11 @@ class Http1Protocol(NativeProtocol):
         self._chunks = []
         self.start_early(request, chunks, length)
 
+    def is_http_1_0(self) -> bool:
+        """Tell whether the request just parsed is HTTP/1.0, and remember it."""
+        self.version_1_0 = self._parser.get_http_version() == "1.0"
+        return self.version_1_0
+
     def begin_waiting(self) -> None:
         """Begin the request whose body is arriving; its turn has come."""
         self.waiting = False
@@ -191,7 +219,7 @@ class Http1Protocol(NativeProtocol):
 
     def _switch(self, rest: bytes) -> None:
         """The client asks for another protocol."""
-        target, raw = self._target, self._raw
+        target, raw = self._target, self._head
         self._target, self._raw, self._chunks = b"", [], []
         self._headers_done = self._begun = False
         method = _METHODS.get(self._parser.get_method())

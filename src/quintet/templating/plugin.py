@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quintet.errors import ConfigurationError, Problem
+from quintet.errors import ConfigurationError, HTTPError, Problem
 from quintet.hooks import Plugin
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class TemplatingPlugin(Plugin):
         self._globals["url_for"] = app.url_for
         self._globals["static"] = lambda path, name="static": app.url_for(name, path=path)
         app.services.renderer = self.render
+        app.failures.page = self.error_page
         app.check(self.check)
 
     @cached_property
@@ -64,6 +65,13 @@ class TemplatingPlugin(Plugin):
     def check(self) -> list[Problem]:
         """Return what is wrong with the templates."""
         return self.templates.check()
+
+    def error_page(self, request: Request, error: HTTPError) -> str | None:
+        """Render the app's own page for an error: `errors/404.html`, else `errors/error.html`, where there is one."""
+        for name in (f"errors/{error.status}.html", "errors/error.html"):
+            if any((folder / name).is_file() for folder in self.folders):
+                return self.render(request, name, {"error": error})
+        return None
 
     def render(self, request: Request | None, name: str, values: dict[str, Any], block: str | None = None) -> str:
         """Render a template with the request at hand."""
