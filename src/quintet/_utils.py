@@ -97,6 +97,11 @@ def escape_control(text: str) -> str:
     return _CONTROL.sub(_escape_character, text)
 
 
+def escape_json_control(document: str) -> str:
+    """Write what `escape_control` writes out in a JSON document as JSON's own escapes, so that it stays the same."""
+    return document if document.isprintable() else _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
 def _escape_character(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
