@@ -416,7 +416,7 @@ class NativeProtocol(asyncio.Protocol):
 
     def _crashed(self, error: BaseException) -> None:
         if not isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
-            logger.error("a request ended without an answer", exc_info=error)
+            self.report("a request ended without an answer", error)
         request = self.busy
         if request is not None:
             self._conclude(request, None)
@@ -491,6 +491,10 @@ class NativeProtocol(asyncio.Protocol):
         if error is not None:
             self._crashed(error)
 
+    def report(self, message: str, error: BaseException) -> None:
+        """Log a failure that no answer can tell; the test client also keeps it."""
+        logger.error(message, exc_info=error)
+
     async def _send(
         self, request: Request, chunks: AsyncIterator[bytes], chunked: bool, status: int, response: Any
     ) -> None:
@@ -510,7 +514,7 @@ class NativeProtocol(asyncio.Protocol):
             if not self.lost:
                 # The head has gone out: the only honest end is a cut connection, never a tidy last chunk.
                 if isinstance(exc, Exception):
-                    logger.error("a stream failed after its first byte", exc_info=exc)
+                    self.report("a stream failed after its first byte", exc)
                 self.transport.abort()
         else:
             if chunked and not self.lost:
