@@ -77,7 +77,6 @@ def compile_websocket(plan: HandlerPlan, services: Services, app: _App, route: R
         ConfigurationError: the handler is neither of the two styles, or a message has a type that cannot be read.
     """
     names = [p.name for p in route.template().parameters]
-    services.start_route(names, inline=route.options.get("inline", False))
     _check(plan, route)
     options = route.options.get("websocket") or WebSocketOptions()
     try:
@@ -375,7 +374,7 @@ def _handler(plan: HandlerPlan, app: _App) -> _Handle:
 
 def _listener(plan: HandlerPlan, services: Services, app: _App, encode: _Encode) -> _Handle:
     function, is_async = plan.call.signature.function, plan.call.signature.is_async
-    inline = services.is_inline(plan)
+    inline = plan.inline
     run = services.threads.run
 
     async def handle(request: Request, websocket: WebSocket[Any, Any], values: dict[int, Any]) -> None:
