@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
 
@@ -31,6 +32,7 @@ from quintet.http.request import Request, quote_path
 from quintet.http.response import Redirect, Response
 from quintet.http.security import SecurityHeaders
 from quintet.media.registry import default_registry
+from quintet.protocols import asgi
 from quintet.protocols.dispatcher import AccessLog, CompiledRoute, Dispatcher
 from quintet.routing.group import RouteGroup, location
 from quintet.routing.route import Route, RouteOptions, reverse
@@ -106,6 +108,9 @@ class Application(RouteGroup):
         self._before_freeze: list[Callable[[], None]] = []
         self._app_scope: list[tuple[Any, Callable[..., Any], dict[str, Any]]] = []
         self._stack: AsyncExitStack | None = None
+        self._starting: asyncio.Future[None] | None = None
+        # Servers look at `app.__call__` to tell ASGI 3 from ASGI 2 and WSGI; a call takes the method of the class.
+        self.__dict__["__call__"] = partial(asgi.serve, self)
         self._dispatcher: Dispatcher | None = None
         self._table: RouteTable[Methods] = RouteTable([])
         self._static: dict[str, Methods] = {}
@@ -535,20 +540,42 @@ class Application(RouteGroup):
 
     # -- protocols ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the lifespan has begun."""
+        return self._stack is not None
+
+    async def ensure_started(self) -> None:
+        """Start the app unless that has been done: for servers that do not say when they start.
+
+        Raises:
+            ConfigurationError: everything that is wrong with the app.
+        """
+        if self._stack is None:
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.ensure_future(self.start())
+            await asyncio.shield(self._starting)
+
+    def forget_start(self) -> None:
+        """Take note that this is a new process, forked from one in which the app had started: here it has not."""
+        self._stack = self._starting = None
+        self.threads.forget()
+
     def __call__(self, *args: Any) -> Any:
         """Answer an ASGI 3 call `(scope, receive, send)`, an ASGI 2 call `(scope)` or a WSGI call `(environ, …)`."""
-        from quintet.protocols import asgi, wsgi
-
         if len(args) == 3:
             return asgi.serve(self, *args)
         if len(args) == 2:
+            from quintet.protocols import wsgi
+
             return wsgi.serve(self, *args)
         return asgi.serve_v2(self, *args)
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+    def __rsgi__(self, scope: Any, protocol: Any) -> Awaitable[None]:
+        """Answer an RSGI call."""
         from quintet.protocols import rsgi
 
-        await rsgi.serve(self, scope, protocol)
+        return rsgi.serve(self, scope, protocol)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self.start())
