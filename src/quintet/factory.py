@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from quintet.app import Application
+from quintet.config import AppSettings, Settings, load_settings
 from quintet.handlers.threads import ThreadSettings
 from quintet.handlers.versions import Versioning
 from quintet.hooks import Plugin
+from quintet.http.forms import FormLimits
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.limits import Limits
 from quintet.http.security import SecurityHeaders
@@ -26,7 +28,8 @@ class App(Application):
         settings: sections of settings to read from the environment, `.env` and `quintet.toml`; handlers ask for them
             by type.
         title, version, description, plugins, limits, security, allowed_hosts, proxies, threads, trailing_slash,
-            versioning, request_id, options: see `Application`.
+            versioning, request_id, options: see `Application`. What is not given comes from `AppSettings`: the
+            environment (`APP_ALLOWED_HOSTS`), `.env` or the section `[app]` of `quintet.toml`.
 
     Raises:
         ConfigurationError: settings that are wrong, all together.
@@ -37,7 +40,7 @@ class App(Application):
         *,
         templates: str | Path | Sequence[str | Path] | None = None,
         docs: bool | Literal["public"] = True,
-        settings: Sequence[type[Any]] = (),
+        settings: Sequence[type[Settings]] = (),
         title: str = "Quintet app",
         version: str = "0.1.0",
         description: str = "",
@@ -49,9 +52,11 @@ class App(Application):
         threads: ThreadSettings | None = None,
         trailing_slash: Literal["redirect", "strict"] = "redirect",
         versioning: Versioning | None = None,
-        request_id: bool = True,
+        request_id: bool | None = None,
         **options: Unpack[RouteOptions],
     ) -> None:
+        loaded = load_settings(AppSettings, *settings)
+        own = loaded[AppSettings]
         defaults: list[Plugin] = []
         if templates is not None:
             from quintet.templating.plugin import TemplatingPlugin
@@ -67,19 +72,39 @@ class App(Application):
             version=version,
             description=description,
             plugins=[*defaults, *plugins],
-            limits=limits,
-            security=security,
-            allowed_hosts=allowed_hosts,
-            proxies=proxies,
-            threads=threads,
+            limits=limits or _limits(own),
+            security=security or SecurityHeaders(strict_transport_security=_HSTS if own.https else ""),
+            allowed_hosts=allowed_hosts or own.allowed_hosts,
+            proxies=proxies or _proxies(own),
+            threads=threads or ThreadSettings(size=own.threads, queue=own.thread_queue, wait=own.thread_wait),
             trailing_slash=trailing_slash,
             versioning=versioning,
-            request_id=request_id,
+            request_id=own.request_id if request_id is None else request_id,
             **options,
         )
-        if settings:
-            from quintet.config import load_settings
+        self.services.form_limits = FormLimits(max_fields=own.max_fields, max_files=own.max_files)
+        for kind in (AppSettings, *settings):
+            self.settings[kind] = loaded[kind]
+            self.provide_value(kind, loaded[kind])
 
-            for kind, value in load_settings(*settings).items():
-                self.settings[kind] = value
-                self.provide_value(kind, value)
+
+_HSTS = "max-age=31536000"
+
+
+def _limits(own: AppSettings) -> Limits:
+    return Limits(
+        url=own.max_url,
+        header_block=own.max_header_block,
+        header_count=own.max_headers,
+        body=own.max_body,
+        fields=own.max_fields,
+        header_timeout=own.header_timeout,
+        body_timeout=own.body_timeout,
+        keep_alive=own.keep_alive,
+    )
+
+
+def _proxies(own: AppSettings) -> ProxyPolicy | None:
+    if not own.trusted_proxies:
+        return None
+    return ProxyPolicy(own.trusted_proxies, hops=own.proxy_hops, header=own.proxy_header)

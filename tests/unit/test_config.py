@@ -184,8 +184,8 @@ def test_unknown_tables_are_errors_only_when_all_sections_are_known(files: dict[
 
 
 def test_an_unknown_explicit_name_is_an_error() -> None:
-    [problem] = problems_of(AppSettings, overrides={AppSettings: {"debgu": True}})
-    assert "debug" in problem.fix
+    [problem] = problems_of(AppSettings, overrides={AppSettings: {"htpps": True}})
+    assert "https" in problem.fix
 
 
 def test_a_section_needs_a_name_of_its_own() -> None:
@@ -212,10 +212,14 @@ def test_settings_are_frozen_and_keyword_only() -> None:
 
 def test_the_app_section_has_the_documented_defaults() -> None:
     app = AppSettings()
-    assert (app.debug, app.secret_key, app.allowed_hosts, app.max_body) == (False, None, (), 2_621_440)
-    loaded = load(AppSettings, env={"APP_ALLOWED_HOSTS": "example.com,.example.org", "APP_DEBUG": "on"})[AppSettings]
+    assert (app.https, app.allowed_hosts, app.max_body) == (False, (), 2_621_440)
+    loaded = load(AppSettings, env={"APP_ALLOWED_HOSTS": "example.com,.example.org", "APP_HTTPS": "on"})[AppSettings]
     assert loaded.allowed_hosts == ("example.com", ".example.org")
-    assert loaded.debug is True
+    assert loaded.https is True
+
+
+class Vault(Settings, section="vault"):
+    key: Secret
 
 
 class Colour(enum.Enum):
@@ -386,12 +390,12 @@ def test_a_secret_is_masked_everywhere() -> None:
         str(secret),
         f"{secret}",
         repr([secret]),
-        repr(AppSettings(secret_key=secret)),
+        repr(Vault(key=secret)),
     ):
         assert "hunter2" not in shown
     assert secret.reveal() == "hunter2"
     with pytest.raises(TypeError):
-        msgspec.json.encode(AppSettings(secret_key=secret))
+        msgspec.json.encode(Vault(key=secret))
     assert not hasattr(secret, "__dict__")
 
 

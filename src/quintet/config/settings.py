@@ -54,12 +54,6 @@ _Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 class AppSettings(Settings, section="app"):
     """The kernel's own settings. Sizes are bytes, times are seconds."""
 
-    #: Show errors to the client and reload on change. Never in production.
-    debug: bool = False
-    #: What signs sessions and tokens, at least 32 bytes. Only apps that sign something need it.
-    secret_key: Secret | None = None
-    #: Former keys, which still verify what they signed.
-    secret_key_fallbacks: tuple[Secret, ...] = ()
     #: The hosts that are answered: `example.com`, `.example.com` with what is below it. Empty: every valid host.
     allowed_hosts: tuple[str, ...] = ()
     #: Addresses and networks of proxies whose headers are believed; `unix` for a Unix socket.
@@ -86,10 +80,6 @@ class AppSettings(Settings, section="app"):
     header_timeout: _Seconds = 30.0
     #: Time without a byte of an unfinished body.
     body_timeout: _Seconds = 30.0
-    #: Time a handler has, unless its route says otherwise.
-    request_timeout: _Seconds | None = 60.0
-    #: Time without a byte of a response being taken by the client.
-    write_timeout: _Seconds = 60.0
     #: Time a connection stays open between requests.
     keep_alive: _Seconds = 20.0
     #: The number of threads for `def` handlers.

@@ -139,10 +139,11 @@ class BodyReader:
                 value = decode(raw)
             else:
                 shaped = self._decoders[name](raw)
+                as_text = self.services.registry.get(name).text_leaves
                 try:
-                    value = plan.from_text(shaped)
+                    value = (plan.from_text if as_text else plan.convert)(shaped)
                 except DECODE_FAILURES as exc:
-                    raise plan.explain(shaped, "text", exc) from None
+                    raise plan.explain(shaped, "text" if as_text else "builtins", exc) from None
         except HTTPError:
             raise
         except DECODE_FAILURES as exc:

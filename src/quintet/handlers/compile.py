@@ -20,6 +20,7 @@ from quintet.handlers.params import Source
 from quintet.handlers.plan import Call, HandlerPlan, Input
 from quintet.handlers.results import ANSWERS, Encoders, Finisher
 from quintet.handlers.services import Services
+from quintet.handlers.streams import Streamer
 from quintet.http.context import current_request
 from quintet.http.head import Head
 from quintet.http.query import parse_query
@@ -271,16 +272,23 @@ class _Compiler:
         else:
             w.line(f"result = await {_THREAD}({handler}, {arguments})")
         if streaming or signature.is_generator:
-            stream = w.name("stream", self.services.stream_response)
-            plan_name, item = w.name("result_plan", result), w.name("item", result.item)
+            streamer = Streamer(
+                result.item,
+                self.services,
+                status=result.status,
+                events=result.kind == "events",
+                produces=result.produces,
+            )
+            result.media_types = (streamer.media_type.partition(";")[0],)
+            stream = w.name("stream", streamer.respond)
             if streaming and has_stack:
                 w.depth -= 1
                 w.line("except BaseException as exc:")
                 w.line("    await stack.__aexit__(type(exc), exc, exc.__traceback__)")
                 w.line("    raise")
-                w.line(f"return {stream}(request, result, {item}, {plan_name}, stack.aclose)")
+                w.line(f"return {stream}(request, result, stack.aclose)")
             else:
-                w.line(f"return {stream}(request, result, {item}, {plan_name})")
+                w.line(f"return {stream}(request, result)")
             return
         finish = w.name("finish", self.finisher.finish)
         if result.kind == "dynamic":

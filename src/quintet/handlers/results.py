@@ -16,6 +16,7 @@ from quintet.errors import NotAcceptable
 from quintet.handlers.params import Form
 from quintet.handlers.plan import Result
 from quintet.handlers.signature import EMPTY, Signature
+from quintet.handlers.streams import Streamer
 from quintet.http.conditional import evaluate, parse_http_date
 from quintet.http.file import File
 from quintet.http.head import Head
@@ -111,9 +112,7 @@ class Encoders:
                 if build is None:
                     raise TypeError(f"the format {name!r} cannot be produced")
                 encode = build(result.annotation)
-                media_type = media.media_type
-                if name in ("csv", "xml"):
-                    media_type += "; charset=utf-8"
+                media_type = media.content_type
             if shape is not None:
                 encode = _shaped(shape, encode)
             media_types.append(media_type)
@@ -153,6 +152,7 @@ class Finisher:
         self._result = result
         self._encoders = encoders
         self._services = services
+        self._streamer = Streamer(Any, services, status=result.status)
 
     def finish(self, request: Request, value: Any) -> Response[Any]:
         """Return the response for `value` with its content, status and type settled.
@@ -170,7 +170,7 @@ class Finisher:
 
     def _wrap(self, request: Request, value: Any) -> Response[Any]:
         if hasattr(value, "__aiter__") or inspect.isgenerator(value):
-            return self._services.stream_response(request, value, Any, self._result)
+            return self._streamer.respond(request, value)
         if isinstance(value, Page):
             wrong = any(isinstance(v, Form) and v.errors for v in value.values.values())
             return Response(Template(self._result.template, **value.values), 422 if wrong else None)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.inputs import InputFailure, reader
 from quintet.handlers.params import Depends, Source
-from quintet.handlers.plan import Input, Result
+from quintet.handlers.plan import Input
 from quintet.handlers.threads import ThreadPool
 from quintet.http.forms import FormLimits
-from quintet.http.response import Response
 from quintet.http.security import SecurityHeaders
-from quintet.http.streaming import encoded_chunks, event_chunks
 from quintet.media.registry import Registry
 from quintet.schema.plan import DECODE_FAILURES, compile_type
 from quintet.schema.text import compile_text
@@ -60,7 +58,7 @@ class Services:
         converter = compile_text(item.annotation, where=item.name)
         item.read = reader(item, converter)
 
-    # -- rendering and streaming ----------------------------------------------------------------------------------
+    # -- rendering -----------------------------------------------------------------------------------------------
 
     def render(self, request: Request | None, name: str, values: dict[str, Any], block: str | None = None) -> str:
         """Render a template.
@@ -93,43 +91,6 @@ class Services:
 
             return refuse
         return lambda value: self.render(_current(), template, template_values(value)).encode()
-
-    def stream_response(
-        self,
-        request: Request,
-        values: Any,
-        item: Any,
-        result: Result,
-        close: Callable[[], Awaitable[None]] | None = None,
-    ) -> Response[Any]:
-        """Return the response that streams what a generator yields."""
-        item = Any if item is None else item
-        chunks: AsyncIterator[bytes]
-        response: Response[Any] = Response(None, result.status)
-        run = request.connection.run_sync or self.threads.run
-        if result.kind == "events":
-            response.media_type = "text/event-stream"
-            response.headers.set("cache-control", "no-cache")
-            response.headers.set("x-accel-buffering", "no")
-            encode = self.registry.get("json").build_encoder
-            assert encode is not None
-            chunks = event_chunks(request, values, encode(item), 15.0, run, close)
-        else:
-            if item is bytes:
-                media_type, encoder = "application/octet-stream", None
-            elif item is str:
-                media_type, encoder = "text/plain; charset=utf-8", None
-            else:
-                media = self.registry.get("jsonl")
-                media_type = media.media_type
-                json = self.registry.get("json").build_encoder
-                assert json is not None
-                encoder = json(item)
-            response.media_type = media_type
-            chunks = encoded_chunks(values, encoder, run, close)
-        response.content = chunks
-        response.headers.set("content-type", response.media_type)
-        return response
 
 
 def template_values(value: Any) -> dict[str, Any]:

@@ -40,13 +40,17 @@ async def encoded_chunks(
     encode: Callable[[Any], bytes] | None,
     run: Callable[..., Awaitable[Any]],
     close: Callable[[], Awaitable[None]] | None = None,
+    *,
+    first: bytes = b"",
 ) -> AsyncIterator[bytes]:
-    """Yield each value as bytes; with `encode`, as a line of its own."""
+    """Yield `first`, and each value as bytes; text and bytes as they are where there is no `encode`."""
     iterator = iterate_async(values, run)
     try:
+        if first:
+            yield first
         async for value in iterator:
             if encode is not None:
-                yield encode(value) + b"\n"
+                yield encode(value)
             else:
                 yield value.encode() if isinstance(value, str) else value
     finally:
