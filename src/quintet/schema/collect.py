@@ -51,19 +51,25 @@ class Collector:
         self.refuse_nul = refuse_nul
         self._checks: dict[int, Any] = {}
 
-    def collect(self, value: Any, loc: Loc = ()) -> list[FieldError]:
-        """Return what is wrong with `value`, at most `MAX_ERRORS` errors; empty when it converts."""
-        walk = _Walk(self)
+    def collect(self, value: Any, loc: Loc = (), *, str_keys: bool = True) -> list[FieldError]:
+        """Return what is wrong with `value`, at most `MAX_ERRORS` errors; empty when it converts.
+
+        Args:
+            value: the message as builtins.
+            loc: where it came from.
+            str_keys: numbers may be written as strings where they are keys, as in JSON.
+        """
+        walk = _Walk(self, str_keys)
         try:
             walk.visit(self.narrowed.root, value, loc, 0)
         except _Full:
             pass
         return walk.errors
 
-    def failure(self, node: Node, value: Any) -> Exception | None:
+    def failure(self, node: Node, value: Any, *, str_keys: bool) -> Exception | None:
         """Convert a subtree at C speed; return what stopped it."""
         try:
-            out = msgspec.convert(value, self.narrowed.type_of(node), dec_hook=decode_marker, str_keys=True)
+            out = msgspec.convert(value, self.narrowed.type_of(node), dec_hook=decode_marker, str_keys=str_keys)
             check = self._check(node)
             if check is not None:
                 check(out)
@@ -71,11 +77,11 @@ class Collector:
             return e
         return None
 
-    def key_failure(self, node: DictNode, key: Any) -> Exception | None:
+    def key_failure(self, node: DictNode, key: Any, *, str_keys: bool) -> Exception | None:
         """Convert a key alone; JSON writes the keys of `dict[int, …]` as strings."""
         try:
             tp = dict[self.narrowed.type_of(node.key), Any]
-            (out,) = msgspec.convert({key: None}, tp, dec_hook=decode_marker, str_keys=isinstance(key, str))
+            (out,) = msgspec.convert({key: None}, tp, dec_hook=decode_marker, str_keys=str_keys)
             check = self._check(node.key)
             if check is not None:
                 check(out)
@@ -90,8 +96,9 @@ class Collector:
 
 
 class _Walk:
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, str_keys: bool) -> None:
         self.collector = collector
+        self.str_keys = str_keys
         self.errors: list[FieldError] = []
 
     def add(self, loc: Loc, fault: Fault) -> None:
@@ -100,7 +107,7 @@ class _Walk:
         self.errors.append(FieldError(loc=loc, msg=fault.msg, code=fault.code, ctx=fault.ctx))
 
     def visit(self, node: Node, value: Any, loc: Loc, depth: int) -> None:
-        failure = self.collector.failure(node, value)
+        failure = self.collector.failure(node, value, str_keys=self.str_keys)
         if failure is None:
             return
         if depth > MAX_WALK:
@@ -168,7 +175,7 @@ class _Walk:
         members = cast("dict[Any, Any]", value)
         for key, item in members.items():
             where = (*loc, _key(key))
-            if self.collector.key_failure(node, key) is not None:
+            if self.collector.key_failure(node, key, str_keys=self.str_keys) is not None:
                 self.add(where, Fault("key", "The key is wrong."))
             self.visit(node.value, item, where, depth + 1)
         for fault in violations(node, members):

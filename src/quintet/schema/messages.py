@@ -113,11 +113,12 @@ def violations(node: Node, value: Any, *, refuse_nul: bool = False) -> Generator
             return
         elif node.kind == "str" and refuse_nul and "\0" in value:
             yield NUL
-        yield from _bounds(c, value)
-        yield from _patterns(node, value)
         if c.tz is not None and node.kind in ("datetime", "time") and (value.tzinfo is not None) != c.tz:
             msg = "The time needs an offset or Z." if c.tz else "The time must not have an offset."
             yield Fault(node.kind, msg, {"tz": c.tz})
+            return
+        yield from _bounds(c, value)
+        yield from _patterns(node, value)
     if c.sized:
         yield from _lengths(node, value)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, NotRequired, Required, Union
 
 import msgspec
 
@@ -92,7 +92,7 @@ class Narrowed:
             ours = {id(o): self._may_bound(o) for o in self._objects}
             self._build(self.root, own=True)
             annotations = {
-                id(o): {f.name: self._field(f, own=ours[id(o)]) for f in o.fields} for o in self._objects
+                id(o): {f.name: self._field(o, f, own=ours[id(o)]) for f in o.fields} for o in self._objects
             }  # fmt: skip
             generic: list[ObjectNode] = []
             for node in self._objects:
@@ -114,9 +114,13 @@ class Narrowed:
             return False
         return node.type in _narrowed or not _is_read(node)
 
-    def _field(self, field: FieldNode, *, own: bool) -> Any:
+    def _field(self, owner: ObjectNode, field: FieldNode, *, own: bool) -> Any:
         tp = self._build(field.node, own=own)
-        return _either(tp, msgspec.UnsetType) if field.unsettable else tp
+        if field.unsettable:
+            tp = _either(tp, msgspec.UnsetType)
+        if owner.kind == "typeddict":
+            return Required[tp] if field.required else NotRequired[tp]
+        return tp
 
     def _build(self, node: Node, *, own: bool) -> Any:
         known = self._types.get(id(node))

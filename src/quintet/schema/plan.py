@@ -78,7 +78,7 @@ class TypePlan:
             check_depth(value)
         except TooDeep as e:
             return _malformed(e)
-        errors = self._collector.collect(value, loc)
+        errors = self._collector.collect(value, loc, str_keys=media != "msgpack")
         if not errors and exc is not None:
             errors = model_errors(cast("Exception", exc), loc)
         return ValidationError(errors or [_unexplained(loc)])

@@ -32,6 +32,7 @@ from .nodes import (
     type_name,
 )
 from .text import build_text, takes_empty
+from .unions import closest
 
 Loc = tuple[str | int, ...]
 
@@ -68,7 +69,7 @@ def build_reader(node: Node, *, refuse_nul: bool = False, absent_bool: bool = Fa
             read = builder.reader(node)
         check_depth(value)
         report = _Report()
-        out = read({} if value is None else value, (), report)
+        out = read({} if value is None and _has_members(node) else value, (), report)
         if report.errors:
             raise TextErrors(report.errors)
         return out
@@ -212,22 +213,25 @@ class _Builder:
             return self.optional(node, self.reader(node.members[0]))
         if all(isinstance(m, ScalarNode | ChoiceNode) for m in node.members):
             return self.optional(node, self.text(node))
-        members = [(m, self.reader(m)) for m in node.members]
+        tagged = [m for m in node.members if isinstance(m, ObjectNode) and m.tag_field is not None]
+        readers = {id(m): self.reader(m) for m in node.members}
 
         def read(value: Any, loc: Loc, report: _Report) -> Any:
-            best: _Report | None = None
-            for m, reader in members:
-                if not _could_be(m, value):
-                    continue
+            fitting = [m for m in node.members if _could_be(m, value)]
+            if isinstance(value, dict) and fitting:
+                given = cast("dict[Any, Any]", value)
+                if len(tagged) > 1 and not any(given.get(m.tag_field) == str(m.tag) for m in tagged):
+                    return report.add((*loc, str(tagged[0].tag_field)), _wrong_tag(tagged, given))
+                fitting = [closest(fitting, given, text=True)]
+            attempt = _Report()
+            for m in fitting:
                 attempt = _Report()
-                out = reader(value, loc, attempt)
+                out = readers[id(m)](value, loc, attempt)
                 if not attempt.errors:
                     return out
-                if best is None or len(attempt.errors) < len(best.errors):
-                    best = attempt
-            if best is None:
+            if len(fitting) != 1:
                 return report.add(loc, wrong_type(node))
-            for error in best.errors:
+            for error in attempt.errors:
                 report.add(error.loc, Fault(error.code, error.msg, error.ctx))
             return NOTHING
 
@@ -329,6 +333,13 @@ def _make(node: ObjectNode, arguments: dict[str, Any], loc: Loc, report: _Report
         return node.cls(**arguments)
     except (ValueError, TypeError) as e:
         return report.add(loc, Fault("value", str(e) or "This value is wrong."))
+
+
+def _wrong_tag(members: list[ObjectNode], given: dict[Any, Any]) -> Fault:
+    if given.get(members[0].tag_field) in (None, ""):
+        return MISSING
+    tags = [m.tag for m in members]
+    return Fault("tag", f"Expected one of: {', '.join(str(t) for t in tags)}.", {"expected": tags})
 
 
 def _leaf(node: LeafNode) -> Reader:

@@ -161,7 +161,8 @@ def build_text(node: Node, where: str = "", *, refuse_nul: bool = False) -> Call
         case UnionNode():
             return _union(node, where, refuse_nul)
         case _:
-            refuse(where or type_name(node), "this type cannot be written as one text", "send it in a body")
+            pass
+    refuse(where or type_name(node), "this type cannot be written as one text", "send it in a body")
 
 
 def error_of(fault: Fault) -> TextError:

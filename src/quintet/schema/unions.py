@@ -114,24 +114,26 @@ def candidates(members: tuple[Node, ...], value: Any) -> list[Node]:
     return [m for m in members if same_shape(m, given) and not (isinstance(m, ObjectNode) and misfits(m, given))]
 
 
-def closest(members: list[Node], value: dict[Any, Any]) -> Node:
-    """Return the member whose keys fit best, the first of equals: its errors are reported."""
-    return min(members, key=lambda m: misfits(m, value) if isinstance(m, ObjectNode) else 0)
+def closest(members: list[Node], value: dict[Any, Any], *, text: bool = False) -> Node:
+    """Return the member whose keys fit best, the first of equals: it is read, or its errors are reported."""
+    return min(members, key=lambda m: misfits(m, value, text=text) if isinstance(m, ObjectNode) else 0)
 
 
-def misfits(node: ObjectNode, value: dict[Any, Any]) -> int:
-    """Count the keys of a message that speak against a class."""
+def misfits(node: ObjectNode, value: dict[Any, Any], *, text: bool = False) -> int:
+    """Count the keys of a message that speak against a class; `text` says that its leaves are texts."""
     count = sum(1 for f in node.fields if f.required and f.key not in value)
-    if node.tag_field is not None and value.get(node.tag_field, node.tag) != node.tag:
+    if node.tag_field is not None and not _is_one(value.get(node.tag_field, node.tag), (node.tag,), text):
         count += 1000
     for f in node.fields:
         if isinstance(f.node, ChoiceNode) and f.node.enum is None and f.key in value:
-            given = value[f.key]
-            if not any(type(given) is type(v) and given == v for v in f.node.values):
-                count += 10
+            count += 0 if _is_one(value[f.key], f.node.values, text) else 10
     if node.forbid_unknown:
         count += len(value.keys() - {f.key for f in node.fields} - {node.tag_field})
     return count
+
+
+def _is_one(given: Any, values: tuple[Any, ...], text: bool) -> bool:
+    return any((type(given) is type(v) or text) and (given == v or (text and given == str(v))) for v in values)
 
 
 def same_shape(node: Node, value: Any) -> bool:
