@@ -6,6 +6,7 @@ type by the rules for text.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
@@ -58,8 +59,8 @@ def _to_patch(value: Any) -> Patch[Any]:
     return Patch({n: v for n in names if (v := getattr(value, n)) is not msgspec.UNSET})
 
 
-def _is_upload(cls: type[Any]) -> bool:
-    return issubclass(cls, Upload)
+def _is_upload(cls: Any) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, Upload)
 
 
 class BodyReader:
