@@ -4,31 +4,85 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from quintet.app import Application
 from quintet.errors import ConfigurationError, Problem
 
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
 
-def load_app(target: str | None) -> Any:
-    """Return the app object that `target` names.
+
+def load_app(target: str | None) -> Application:
+    """Return the app that `target` names; another ASGI or WSGI app is wrapped in one of ours.
 
     Args:
         target: `hello.py`, `hello.py:app`, `package.module:app`, or None for `app.py` in this directory.
 
     Raises:
-        ConfigurationError: there is no such file, module or object. Errors inside the module are raised as they are.
+        ConfigurationError: there is no such file, module or app. Errors inside the module are raised as they are.
+    """
+    found = load_object(target)
+    if isinstance(found, Application):
+        return found
+    if callable(found) and not inspect.isclass(found):
+        app = Application()
+        app.mount("/", found)
+        return app
+    raise _problem(
+        f"{target or 'app.py'} names {type(found).__name__!r}, which is no app",
+        "name an App, or an ASGI or WSGI callable",
+    )
+
+
+def load_own_app(target: str | None) -> Application:
+    """Return the Quintet app that `target` names.
+
+    Raises:
+        ConfigurationError: there is none there, or it is another framework's.
+    """
+    found = load_object(target)
+    if isinstance(found, Application):
+        return found
+    raise _problem(f"{target or 'app.py'} names {type(found).__name__!r}, which is not a Quintet app", "name an App")
+
+
+def load_object(target: str | None) -> Any:
+    """Return the object that `target` names.
+
+    Raises:
+        ConfigurationError: there is no such file, module or object.
     """
     if target is None:
         if not Path("app.py").is_file():
             raise _problem("no app was named, and there is no app.py in this directory", "name it: quintet dev FILE.py")
         target = "app.py"
-    where, separator, name = target.rpartition(":")
-    if not separator or where == "" or (len(where) == 1 and name.startswith("\\")):
-        where, name = target, ""
-    module = _load_file(Path(where)) if where.endswith(".py") or "/" in where else _load_module(where)
+    where, name = split_target(target)
+    module = _load_file(Path(where)) if is_file(where) else _load_module(where)
     return _find(module, name, where)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return the file or module of a target, and the name in it; no name where the target has none."""
+    where, separator, name = target.rpartition(":")
+    if not separator or not where or "/" in name or "\\" in name:
+        return target, ""
+    return where, name
+
+
+def is_file(where: str) -> bool:
+    """Tell a file from a module."""
+    return where.endswith(".py") or "/" in where or "\\" in where
+
+
+def watched_folder(target: str | None) -> Path:
+    """Return the folder whose changes concern an app."""
+    where = split_target(target or "app.py")[0]
+    return Path(where).resolve().parent if is_file(where) else Path.cwd()
 
 
 def _load_file(path: Path) -> Any:
@@ -42,11 +96,15 @@ def _load_file(path: Path) -> Any:
         return known
     name = path.stem if known is None and path.stem.isidentifier() else f"_quintet_app_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise _problem(f"{str(path)!r} is not a Python file", "name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -56,7 +114,7 @@ def _load_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
-        if exc.name != name and not name.startswith(f"{exc.name}."):
+        if exc.name is None or (exc.name != name and not name.startswith(f"{exc.name}.")):
             raise
         raise _problem(
             f"there is no module {name!r}", "run this in the project's directory, or name a file: quintet run FILE.py"
@@ -72,12 +130,11 @@ def _find(module: Any, name: str, where: str) -> Any:
             except AttributeError:
                 raise _problem(f"{where} has no {name!r}", "check the name after the colon") from None
         return value
-    from quintet.app import Application
-
     for candidate in ("app", "application"):
         if hasattr(module, candidate):
             return getattr(module, candidate)
-    apps = [v for v in vars(module).values() if isinstance(v, Application)]
+    names: dict[str, Any] = vars(module)
+    apps = [v for v in names.values() if isinstance(v, Application)]
     if len(apps) == 1:
         return apps[0]
     found = "no app" if not apps else f"{len(apps)} apps"
@@ -86,3 +143,26 @@ def _find(module: Any, name: str, where: str) -> Any:
 
 def _problem(message: str, fix: str) -> ConfigurationError:
     return ConfigurationError(Problem(id="app.load", message=message, fix=fix))
+
+
+def own_traceback(exc: BaseException) -> str:
+    """Return an exception's traceback from the user's first frame on: how Quintet came there says nothing."""
+    seen: set[int] = set()
+    current: BaseException | None = exc
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        current.__traceback__ = _cut(current.__traceback__)
+        current = current.__cause__ or current.__context__
+    return "".join(traceback.format_exception(exc))
+
+
+def _cut(tb: TracebackType | None) -> TracebackType | None:
+    """Drop the frames before the user's first; keep all where there is none of the user's."""
+    first = tb
+    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+        first = first.tb_next
+    return first
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_PACKAGE, "<frozen ", "<quintet ")) or "/importlib/" in filename

@@ -11,7 +11,7 @@ from quintet._version import __version__
 from quintet.errors import ConfigurationError
 
 #: The commands: name -> module of this package that defines `command`.
-COMMANDS = ("run",)
+COMMANDS = ("dev", "run")
 
 
 class LazyGroup(click.Group):
