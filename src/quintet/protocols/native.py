@@ -311,7 +311,7 @@ class NativeProtocol(asyncio.Protocol):
         dispatcher, server = self.dispatcher, self.server
         route, request.params = dispatcher.find(method, request.path)
         request.route = route
-        self.started = server.now
+        self.started = time.monotonic() if dispatcher.access_log is not None else server.now
         try:
             outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)  # pyright: ignore[reportArgumentType]
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
@@ -375,7 +375,7 @@ class NativeProtocol(asyncio.Protocol):
             request.route = route
         self.busy = request
         self.route = route
-        self.started = self.server.now
+        self.started = time.monotonic() if dispatcher.access_log is not None else self.server.now
         try:
             outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
