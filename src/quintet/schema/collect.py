@@ -274,7 +274,8 @@ def model_errors(failure: Exception, loc: Loc) -> list[FieldError]:
         return []
     out: list[FieldError] = []
     for error in source.errors(include_url=False, include_input=False)[:MAX_ERRORS]:
-        code = _MODEL_CODES.get(error["type"], error["type"])
+        kind: str = error["type"]
+        code = _MODEL_CODES.get(kind, kind)
         given: dict[str, Any] = error.get("ctx", {})
         ctx = {k: v for k, v in given.items() if isinstance(v, str | int | float | bool)}
         _ = ctx.pop("pattern", None), ctx.pop("error", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as abc
-import dataclasses
 import datetime
 import decimal
 import enum
@@ -11,31 +10,29 @@ import types
 import typing
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UnsetType
 
-from .bounds import is_constraint, read
+from .bounds import is_constraint
+from .constraints import check_constraints, constrain, merge
+from .fields import FIELDS
 from .hints import class_hints
 from .nodes import (
-    NOTHING,
     ChoiceNode,
-    Constraints,
     DictNode,
-    FieldNode,
     LeafNode,
     ListNode,
     ModelNode,
     Node,
-    Notes,
     ObjectKind,
     ObjectNode,
     ScalarKind,
     ScalarNode,
     TupleNode,
     UnionNode,
-    UnsupportedType,
+    refuse,
 )
 
 #: Tells which classes are passed through as they are.
@@ -57,8 +54,6 @@ _DICTS: tuple[Any, ...] = (dict, abc.Mapping, abc.MutableMapping)
 #: Wrappers that say nothing about the value.
 _QUALIFIERS = {"Required", "NotRequired", "ReadOnly", "Final"}
 
-_BOUNDABLE = {"int", "float", "decimal", "date", "time", "datetime", "timedelta"}
-
 
 def describe(tp: Any, *, leaf: LeafPredicate | None = None, where: str = "") -> Node:
     """Describe a type.
@@ -78,11 +73,6 @@ def _repr(tp: Any) -> str:
     return tp.__name__ if isinstance(tp, type) and not get_args(tp) else str(tp).replace("typing.", "")
 
 
-def refuse(where: str, found: str, fix: str) -> NoReturn:
-    """Raise `UnsupportedType` in the one form that all its messages have."""
-    raise UnsupportedType(f"{where}: {found}; {fix}")
-
-
 class _Describer:
     def __init__(self, leaf: LeafPredicate | None) -> None:
         self.leaf = leaf
@@ -95,9 +85,9 @@ class _Describer:
             return self.visit(tp.__bound__ if tp.__bound__ is not None else Any, where, metas)
         node = self._node(tp, where)
         if metas:
-            constraints, notes = _merge(metas, where)
-            node = _with(node, constraints, notes)
-            _check_constraints(node, where)
+            constraints, notes = merge(metas, where)
+            node = constrain(node, constraints, notes)
+            check_constraints(node, where)
         return node
 
     def _node(self, tp: Any, where: str) -> Node:
@@ -167,24 +157,17 @@ class _Describer:
             return ScalarNode("any", Any)
         return UnionNode(tuple(members), nullable)
 
-    def _class(self, tp: Any, origin: Any, where: str) -> Node:
-        cls = origin or tp
-        if not isinstance(cls, type):
+    def _class(self, tp: Any, origin: Any, where: str) -> Node:  # noqa: RET503  (`refuse` raises)
+        cls: Any = origin or tp
+        if not hasattr(cls, "__mro__"):
             refuse(where, f"{_repr(tp)} is not a type that can be validated", "use a type of the table in the docs")
-        if issubclass(cls, enum.Enum):
+        if enum.Enum in cls.__mro__:
             return _enum(cls, where)
         if hasattr(cls, "__pydantic_validator__"):
             return _model(tp)
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._object(tp, cls, "namedtuple", where)
-        if issubclass(cls, dict) and hasattr(cls, "__total__"):
-            return self._object(tp, cls, "typeddict", where)
-        if issubclass(cls, msgspec.Struct):
-            return self._object(tp, cls, "struct", where)
-        if dataclasses.is_dataclass(cls):
-            return self._object(tp, cls, "dataclass", where)
-        if hasattr(cls, "__attrs_attrs__"):
-            return self._object(tp, cls, "attrs", where)
+        kind = _kind(cls)
+        if kind is not None:
+            return self._object(tp, cls, kind, where)
         refuse(
             where,
             f"{_repr(tp)} is a class whose fields are not declared",
@@ -206,11 +189,9 @@ class _Describer:
                 f"an annotation names {e.name!r}, which its module does not define",
                 "import it at module level, outside `if TYPE_CHECKING`, and define the classes that it names there",
             )
-        specs = _FIELDS[kind](tp, cls, hints)
+        specs = FIELDS[kind](tp, cls, hints)
         for spec in specs:
             hint, spec.unsettable = _without_unset(spec.annotation)
-            if isinstance(hint, dataclasses.InitVar):
-                refuse(f"{name}.{spec.name}", "InitVar fields cannot be read from a message", "use a plain field")
             spec.node = self.visit(hint, f"{name}.{spec.name}", ())
         node.fields = tuple(specs)
         if kind == "struct":
@@ -236,6 +217,19 @@ def _can_be_hashed(node: Node) -> bool:
             return isinstance(node, ChoiceNode | LeafNode)
 
 
+def _kind(cls: Any) -> ObjectKind | None:
+    bases: tuple[type, ...] = cls.__mro__
+    if tuple in bases and hasattr(cls, "_fields"):
+        return "namedtuple"
+    if dict in bases and hasattr(cls, "__total__"):
+        return "typeddict"
+    if msgspec.Struct in bases:
+        return "struct"
+    if hasattr(cls, "__dataclass_fields__"):
+        return "dataclass"
+    return "attrs" if hasattr(cls, "__attrs_attrs__") else None
+
+
 def _hashable(value: Any) -> bool:
     try:
         hash(value)
@@ -257,7 +251,7 @@ def _unwrap(tp: Any) -> tuple[Any, tuple[Any, ...]]:
         elif type(tp).__name__ == "TypeAliasType":
             tp = tp.__value__
         elif type(origin).__name__ == "TypeAliasType":
-            tp = origin.__value__[get_args(tp)]
+            tp = typing.cast("Any", origin).__value__[get_args(tp)]
         elif isinstance(tp, typing.NewType):
             tp = tp.__supertype__
         else:
@@ -274,166 +268,6 @@ def _without_unset(tp: Any) -> tuple[Any, bool]:
     return tp, False
 
 
-def _merge(metas: tuple[Any, ...], where: str) -> tuple[Constraints, Notes]:
-    out, notes = Constraints(), Notes()
-    for meta in metas:
-        for name in ("gt", "ge", "lt", "le"):
-            value = read(meta, name)
-            if value is not None:
-                _tighten(out, name, value, where)
-        _keep_one(out, "multiple_of", read(meta, "multiple_of"), where)
-        _keep_one(out, "tz", read(meta, "tz"), where)
-        shortest, longest = read(meta, "min_length"), read(meta, "max_length")
-        if shortest is not None:
-            out.min_length = max(out.min_length or 0, shortest)
-        if longest is not None:
-            out.max_length = longest if out.max_length is None else min(out.max_length, longest)
-        pattern = read(meta, "pattern")
-        if pattern is not None and pattern not in out.patterns:
-            out.patterns += (pattern,)
-        notes.title = read(meta, "title") or notes.title
-        notes.description = read(meta, "description") or notes.description
-        notes.examples = read(meta, "examples") or notes.examples
-        extra = read(meta, "extra_json_schema")
-        if extra:
-            notes.extra_json_schema = {**(notes.extra_json_schema or {}), **extra}
-    _settle_offsets(out, where)
-    return out, notes
-
-
-def _keep_one(out: Constraints, name: str, value: Any, where: str) -> None:
-    if value is None:
-        return
-    if getattr(out, name) not in (None, value):
-        refuse(where, f"two different `{name}`", "keep one of them")
-    setattr(out, name, value)
-
-
-def _settle_offsets(out: Constraints, where: str) -> None:
-    """A bound with an offset asks for values with one, and the other way round: they cannot be compared else."""
-    for bound in (out.gt, out.ge, out.lt, out.le):
-        if isinstance(bound, datetime.datetime | datetime.time):
-            aware = bound.tzinfo is not None
-            if out.tz not in (None, aware):
-                refuse(where, f"the bound {bound!r} and tz={out.tz} contradict each other", "make the bound match tz")
-            out.tz = aware
-
-
-def _tighten(out: Constraints, name: str, value: Any, where: str) -> None:
-    """Keep the tighter of two bounds; at the same limit the exclusive one."""
-    lower = name in ("gt", "ge")
-    exclusive, inclusive = ("gt", "ge") if lower else ("lt", "le")
-    for other in (exclusive, inclusive):
-        old = getattr(out, other)
-        if old is None:
-            continue
-        try:
-            tighter = (value > old if lower else value < old) or (value == old and name == exclusive)
-        except TypeError:
-            refuse(where, f"the bounds {old!r} and {value!r} cannot be compared", "give both the field's own type")
-        if not tighter:
-            return
-        setattr(out, other, None)
-    setattr(out, name, value)
-
-
-def _with(node: Node, constraints: Constraints, notes: Notes) -> Node:
-    """Return a copy of `node` with its own constraints and notes; objects and unions take them too."""
-    if isinstance(node, UnionNode):
-        return UnionNode(tuple(_narrow_member(m, constraints) for m in node.members), node.nullable, constraints, notes)
-    merged = _both(node.constraints, constraints) if node.constraints else constraints
-    return dataclasses.replace(node, constraints=merged, notes=notes) if not isinstance(node, ObjectNode) else (
-        _annotated_object(node, merged, notes)
-    )  # fmt: skip
-
-
-def _annotated_object(node: ObjectNode, constraints: Constraints, notes: Notes) -> Node:
-    # The object's node must stay one (it may still be being filled): a union of one member carries the words.
-    return UnionNode((node,), False, constraints, notes)
-
-
-def _narrow_member(node: Node, constraints: Constraints) -> Node:
-    """Give a member of a union those constraints that make sense for it."""
-    fitting = _fitting(node, constraints)
-    return _with(node, fitting, node.notes) if fitting and not isinstance(node, ObjectNode) else node
-
-
-def _both(a: Constraints, b: Constraints) -> Constraints:
-    merged, _ = _merge((a, b), "")
-    merged.patterns = tuple(dict.fromkeys(a.patterns + b.patterns))
-    return merged
-
-
-def _fitting(node: Node, c: Constraints) -> Constraints:
-    out = Constraints()
-    if isinstance(node, ScalarNode):
-        if node.kind in _BOUNDABLE and _comparable(node, c):
-            out.gt, out.ge, out.lt, out.le = c.gt, c.ge, c.lt, c.le
-        if node.kind in ("int", "float", "decimal"):
-            out.multiple_of = c.multiple_of
-        if node.kind in ("str", "bytes"):
-            out.min_length, out.max_length = c.min_length, c.max_length
-        if node.kind == "str":
-            out.patterns = c.patterns
-        if node.kind in ("datetime", "time"):
-            out.tz = c.tz
-    elif isinstance(node, (ListNode, DictNode)):
-        out.min_length, out.max_length = c.min_length, c.max_length
-    return out
-
-
-_SAMPLES: dict[str, Any] = {
-    "int": 0, "float": 0.0, "decimal": decimal.Decimal(0), "date": datetime.date(2000, 1, 1), "time": datetime.time(),
-    "timedelta": datetime.timedelta(),
-}  # fmt: skip
-
-
-def _comparable(node: ScalarNode, c: Constraints) -> bool:
-    for bound in (c.gt, c.ge, c.lt, c.le):
-        if bound is None:
-            continue
-        if node.kind == "datetime":
-            if not isinstance(bound, datetime.datetime):
-                return False
-            continue
-        if node.kind == "date" and isinstance(bound, datetime.datetime):
-            return False
-        if node.kind == "time" and isinstance(bound, datetime.time):
-            continue
-        try:
-            _ = _SAMPLES[node.kind] < bound
-        except TypeError:
-            return False
-    return True
-
-
-def _check_constraints(node: Node, where: str) -> None:
-    """Refuse a constraint that no part of the type can hold."""
-    wanted = node.constraints
-    members = node.members if isinstance(node, UnionNode) else (node,)
-    for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "patterns", "tz"):
-        value = getattr(wanted, name)
-        if value in (None, ()):
-            continue
-        single = Constraints(**{name: value})
-        if not any(_fitting(m, single) for m in members):
-            shown = "pattern" if name == "patterns" else name
-            refuse(where, f"Meta({shown}=…) cannot hold for this type", _FIXES.get(shown, "give it to a type it fits"))
-
-
-_FIXES = {
-    **dict.fromkeys(
-        ("gt", "ge", "lt", "le"),
-        "bounds fit numbers, dates, times and durations, and must be of the field's own type (a Decimal or a date)",
-    ),
-    "multiple_of": "it fits int, float and Decimal",
-    "min_length": "lengths fit str, bytes, lists, sets and dicts",
-    "max_length": "lengths fit str, bytes, lists, sets and dicts",
-    "pattern": "patterns fit str",
-    "tz": "it fits datetime and time",
-}
-
-
 def _enum(cls: type[enum.Enum], where: str) -> ChoiceNode:
     values = tuple(member.value for member in cls)
     if not values:
@@ -447,89 +281,3 @@ def _model(tp: Any) -> ModelNode:
     from pydantic import TypeAdapter  # the user's type is pydantic's already
 
     return ModelNode(tp, TypeAdapter(tp))
-
-
-# What each kind of class says about its fields ------------------------------------------------------------------------
-
-
-def _pending(name: str, key: str, annotation: Any, *, required: bool, **more: Any) -> FieldNode:
-    return FieldNode(name, key, name, ScalarNode("any", Any), required, annotation=annotation, **more)
-
-
-def _struct_fields(tp: Any, cls: Any, hints: dict[str, Any]) -> list[FieldNode]:
-    out: list[FieldNode] = []
-    infos = {f.name: f for f in msgspec.structs.fields(cls)}
-    for name, key in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
-        info = infos[name]
-        default = NOTHING if info.default is msgspec.NODEFAULT else info.default
-        factory = None if info.default_factory is msgspec.NODEFAULT else info.default_factory
-        out.append(_pending(name, key, hints[name], required=info.required, default=default, default_factory=factory))
-    return out
-
-
-def _dataclass_fields(tp: Any, cls: Any, hints: dict[str, Any]) -> list[FieldNode]:
-    out: list[FieldNode] = []
-    for f in cls.__dataclass_fields__.values():
-        if "ClassVar" in str(f._field_type):
-            continue
-        if "INITVAR" in str(f._field_type):
-            hints[f.name] = dataclasses.InitVar(Any)
-        default = NOTHING if f.default is dataclasses.MISSING else f.default
-        factory = None if f.default_factory is dataclasses.MISSING else f.default_factory
-        required = default is NOTHING and factory is None
-        out.append(
-            _pending(
-                f.name, f.name, hints[f.name], required=required, default=default, default_factory=factory, init=f.init
-            )
-        )
-    return out
-
-
-def _attrs_fields(tp: Any, cls: Any, hints: dict[str, Any]) -> list[FieldNode]:
-    import attrs  # the user's type is attrs' already
-
-    out: list[FieldNode] = []
-    for a in cls.__attrs_attrs__:
-        default, factory = a.default, None
-        if default is attrs.NOTHING:
-            default = NOTHING
-        elif hasattr(default, "takes_self"):
-            if default.takes_self:
-                refuse(f"{cls.__name__}.{a.name}", "a default that takes self", "compute it in `__attrs_post_init__`")
-            default, factory = NOTHING, default.factory
-        required = default is NOTHING and factory is None
-        spec = _pending(
-            a.name, a.name, hints.get(a.name, a.type or Any), required=required, default=default,
-            default_factory=factory, init=a.init,
-        )  # fmt: skip
-        spec.parameter = a.alias
-        out.append(spec)
-    return out
-
-
-def _typeddict_fields(tp: Any, cls: Any, hints: dict[str, Any]) -> list[FieldNode]:
-    required: set[str] = set(cls.__required_keys__)
-    out: list[FieldNode] = []
-    for name, hint in hints.items():
-        # `from __future__ import annotations` hides Required and NotRequired from `__required_keys__`.
-        qualifier = getattr(get_origin(hint), "_name", "")
-        needed = qualifier == "Required" or (qualifier != "NotRequired" and name in required)
-        out.append(_pending(name, name, hint, required=needed))
-    return out
-
-
-def _namedtuple_fields(tp: Any, cls: Any, hints: dict[str, Any]) -> list[FieldNode]:
-    defaults: dict[str, Any] = cls._field_defaults
-    return [
-        _pending(n, n, hints.get(n, Any), required=n not in defaults, default=defaults.get(n, NOTHING))
-        for n in cls._fields
-    ]
-
-
-_FIELDS: dict[ObjectKind, Callable[[Any, Any, dict[str, Any]], list[FieldNode]]] = {
-    "struct": _struct_fields,
-    "dataclass": _dataclass_fields,
-    "attrs": _attrs_fields,
-    "typeddict": _typeddict_fields,
-    "namedtuple": _namedtuple_fields,
-}

@@ -24,7 +24,7 @@ def class_hints(tp: Any) -> dict[str, Any]:
         scope = scopes.get(cls, {})
         for name in own:
             hints[name] = replace_variables(resolved[name], scope)
-    if typing.is_typeddict(origin) or (isinstance(origin, type) and issubclass(origin, dict)):
+    if hasattr(origin, "__total__"):
         # A TypedDict has no base classes at run time: its own annotations hold the inherited ones.
         scope = scopes.get(origin, {})
         resolved = typing.get_type_hints(origin, include_extras=True)

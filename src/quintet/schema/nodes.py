@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
@@ -27,6 +27,11 @@ NOTHING = _Nothing()
 
 class UnsupportedType(TypeError):
     """A type that cannot be validated; the message names the field and the fix."""
+
+
+def refuse(where: str, found: str, fix: str) -> NoReturn:
+    """Raise `UnsupportedType` in the one form that all its messages have."""
+    raise UnsupportedType(f"{where}: {found}; {fix}")
 
 
 @dataclass(slots=True)

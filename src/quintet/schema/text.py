@@ -32,10 +32,10 @@ from typing import Any
 
 import msgspec
 
-from .describe import describe, refuse
+from .describe import describe
 from .failures import TextError, TextMissing
 from .messages import Fault, violations, wrong_type
-from .nodes import ChoiceNode, ListNode, Node, ScalarNode, TupleNode, UnionNode, type_name
+from .nodes import ChoiceNode, ListNode, Node, ScalarNode, TupleNode, UnionNode, refuse, type_name
 
 _MAX_NUMBER = 100
 
@@ -151,7 +151,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 _PARSE_FAILURES = (ValueError, KeyError, ArithmeticError, msgspec.ValidationError, binascii.Error)
 
 
-def build_text(node: Node, where: str = "", *, refuse_nul: bool = False) -> Callable[[str], Any]:
+def build_text(node: Node, where: str = "", *, refuse_nul: bool = False) -> Callable[[str], Any]:  # noqa: RET503  (`refuse` raises)
     """Build the converter of one text that is not empty, or of any text for `str`; it raises `TextError`."""
     match node:
         case ScalarNode() if node.kind in _PARSERS:

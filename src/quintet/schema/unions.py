@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from .describe import refuse
 from .nodes import (
     ChoiceNode,
     DictNode,
@@ -19,6 +18,7 @@ from .nodes import (
     ObjectNode,
     ScalarNode,
     TupleNode,
+    refuse,
     type_name,
 )
 
