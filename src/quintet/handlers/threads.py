@@ -72,7 +72,7 @@ class ThreadPool:
             raise
         finally:
             self.pending -= 1
-            _copy_back(context)
+            copy_back(context)
 
     def _call(
         self, context: Context, deadline: float, function: Callable[..., T], args: Any, kwargs: Any
@@ -98,7 +98,7 @@ def _busy() -> ServiceUnavailable:
     return ServiceUnavailable("all threads are busy", headers={"retry-after": "1"})
 
 
-def _copy_back(context: Context) -> None:
+def copy_back(context: Context) -> None:
     """Take over the context variables that the thread has set."""
     current = copy_context()
     for variable, value in context.items():
