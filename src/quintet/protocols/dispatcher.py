@@ -89,6 +89,8 @@ class Dispatcher:
         self.proxies = proxies
         self.request_id = request_id
         self.access_log = access_log
+        #: Whether WSGI runs a route in the server's thread; filled as it is asked.
+        self.runs_inline: dict[Any, bool] = {}
 
     def check_host(self, host: bytes | None, count: int = 1) -> None:
         """Refuse a request whose Host is missing, repeated, malformed or not ours (RFC 9112, section 3.2).

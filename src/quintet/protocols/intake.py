@@ -6,7 +6,8 @@ Pure functions: nothing is read or sent here.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from quintet.errors import (
     BadRequest,
@@ -39,6 +40,16 @@ class Served(Protocol):
         ...
 
     @property
+    def middleware_list(self) -> Sequence[Any]:
+        """The middleware around everything."""
+        ...
+
+    @property
+    def error_handlers(self) -> Mapping[Any, Any]:
+        """The handlers of exceptions around everything."""
+        ...
+
+    @property
     def is_started(self) -> bool:
         """Whether its lifespan has begun."""
         ...
@@ -53,6 +64,10 @@ class Served(Protocol):
 
     async def ensure_started(self) -> None:
         """Begin its life, unless that has happened."""
+        ...
+
+    def forget_start(self) -> None:
+        """Take note that this process was forked from one in which its life had begun."""
         ...
 
 
