@@ -66,7 +66,10 @@ def describe(tp: Any, *, leaf: LeafPredicate | None = None, where: str = "") -> 
     Raises:
         UnsupportedType: the message names the field and the fix.
     """
-    return _Describer(leaf).visit(tp, where or _repr(tp), ())
+    try:
+        return _Describer(leaf).visit(tp, where or _repr(tp), ())
+    except RecursionError:
+        refuse(where or _repr(tp), "an alias leads back to itself", "use a Struct that holds itself, or Any")
 
 
 def _repr(tp: Any) -> str:
