@@ -375,7 +375,7 @@ class NativeProtocol(asyncio.Protocol):
             request.route = route
         self.busy = request
         self.route = route
-        self.started = time.monotonic() if dispatcher.access_log is not None else self.server.now
+        self.started = time.monotonic() if self.dispatcher.access_log is not None else self.server.now
         try:
             outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
