@@ -104,7 +104,7 @@ class HTTPError(QuintetError):
         if not 400 <= self.status <= 599:
             raise ValueError(f"an HTTPError needs a status from 400 to 599, not {self.status}")
         self.detail: str = detail
-        self.title: str = title or _phrase(self.status)
+        self.title: str = title or status_phrase(self.status)
         self.type: str = type
         self.headers: dict[str, str] = dict(headers or {})
         self.extra: dict[str, Any] = dict(extra or {})
@@ -118,9 +118,19 @@ class HTTPError(QuintetError):
         return {**out, **self.extra}
 
 
-def _phrase(status: int) -> str:
+#: The names that RFC 9110 gave and `http.HTTPStatus` took over in Python 3.13: one app says the same on every version.
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
+def status_phrase(status: int) -> str:
+    """Return the short text of a status code, as RFC 9110 has it."""
     try:
-        return HTTPStatus(status).phrase
+        return _RENAMED.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return "Error"
 

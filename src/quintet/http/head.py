@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
+from quintet.errors import status_phrase
 from quintet.http.security import SecurityHeaders
 
 
-def _reason(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b"Unknown"
-
-
 #: The first line of an HTTP/1.1 response by status.
-STATUS_LINES: dict[int, bytes] = {s: b"HTTP/1.1 %d %s\r\n" % (s, _reason(s)) for s in range(100, 600)}
+STATUS_LINES: dict[int, bytes] = {s: b"HTTP/1.1 %d %s\r\n" % (s, status_phrase(s).encode()) for s in range(100, 600)}
 
 
 class Head:
