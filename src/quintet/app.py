@@ -515,6 +515,8 @@ class Application(RouteGroup):
         """
         if self._stack is not None:
             raise RuntimeError("the app has started already")
+        from quintet.protocols.foreign import lifespan_of
+
         _ = self.dispatcher
         stack = AsyncExitStack()
         try:
@@ -524,6 +526,9 @@ class Application(RouteGroup):
                 function = self.services.overrides.get(factory, factory)
                 box["value"] = await _enter_value(stack, function)
                 stack.callback(box.clear)
+            mounted = {id(c.route.handler): c.route.handler for c in self.compiled if c.kind == "mount" and c.route}
+            for other in mounted.values():
+                await stack.enter_async_context(lifespan_of(other))
         except BaseException:
             await stack.aclose()
             raise

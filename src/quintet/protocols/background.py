@@ -64,7 +64,7 @@ class Background:
         atexit.unregister(self.close)
         try:
             asyncio.run_coroutine_threadsafe(self._app.stop(), self.loop).result(STOP_TIMEOUT)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the process ends all the same
             logger.exception("the app did not stop in order")
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(STOP_TIMEOUT)

@@ -9,13 +9,13 @@ from quintet.errors import BadRequest, HTTPError
 from quintet.handlers.compile import Endpoint
 from quintet.http.host import HostPolicy, valid_host
 from quintet.http.limits import Limits
+from quintet.http.response import Response
 from quintet.http.security import SecurityHeaders
 
 if TYPE_CHECKING:
     from quintet.handlers.plan import HandlerPlan
     from quintet.http.forwarded import ProxyPolicy
     from quintet.http.request import Request
-    from quintet.http.response import Response
     from quintet.routing.path import Converter, Template
     from quintet.routing.route import Route
 
@@ -88,9 +88,19 @@ class Dispatcher:
         self.security = security
         self.proxies = proxies
         self.request_id = request_id
+        self._security_fields: dict[str, list[tuple[str, str]]] = {}
         self.access_log = access_log
         #: Whether WSGI runs a route in the server's thread; filled as it is asked.
         self.runs_inline: dict[Any, bool] = {}
+
+    def security_fields(self, media_type: str) -> list[tuple[str, str]]:
+        """Return the security headers of a media type; they are made once for each."""
+        fields = self._security_fields.get(media_type)
+        if fields is None:
+            fields = self.security.for_type(media_type)
+            if len(self._security_fields) < 256:
+                self._security_fields[media_type] = fields
+        return fields
 
     def check_host(self, host: bytes | None, count: int = 1) -> None:
         """Refuse a request whose Host is missing, repeated, malformed or not ours (RFC 9112, section 3.2).
@@ -116,6 +126,12 @@ class Dispatcher:
         return CompiledRoute(endpoint, kind="answer")
 
 
+class HostedResponse(Response[None]):
+    """The answer of a mounted app: no default header fields are added to its own."""
+
+    __slots__ = ()
+
+
 def merge_headers(
     response: Response[Any], dispatcher: Dispatcher, request: Request
 ) -> list[tuple[str, str]]:
@@ -123,7 +139,8 @@ def merge_headers(
     headers = response.headers
     items = headers.items()
     media_type = headers.get("content-type") or ""
-    items += [pair for pair in dispatcher.security.for_type(media_type) if pair[0] not in headers]
+    if not isinstance(response, HostedResponse):
+        items += [pair for pair in dispatcher.security_fields(media_type) if pair[0] not in headers]
     if dispatcher.request_id and "x-request-id" not in headers:
         items.append(("x-request-id", request.id))
     return items

@@ -1,8 +1,8 @@
 """WSGI: `App` under gunicorn and any other WSGI server (PEP 3333).
 
-A `def` handler runs in the server's own thread, an `async def` on one loop in the background. What WSGI cannot do: there
-are no WebSockets; a client that goes away is noticed at the next chunk sent; the time a body may take is the server's
-to limit; header fields that were sent twice arrive joined, and `X_Name` cannot be told from `X-Name`.
+A `def` handler runs in the server's own thread, an `async def` on one loop in the background. What WSGI cannot do:
+there are no WebSockets; a client that goes away is noticed at the next chunk sent; the time a body may take is the
+server's to limit; header fields that were sent twice arrive joined, and `X_Name` cannot be told from `X-Name`.
 """
 
 from __future__ import annotations

@@ -156,8 +156,11 @@ class RouteGroup:
 
     def mount(self, path: str, app: Any, *, name: str = "") -> None:
         """Hand every request under `path` to another ASGI or WSGI app."""
+        where, path = location(), path.rstrip("/")
         options: RouteOptions = {"name": name, "include_in_schema": False}
-        self._record(path.rstrip("/") + "/{path:path}", ("*",), app, options, location(), kind="mount")
+        self._record(path + "/{path:path}", ("*",), app, options, where, kind="mount")
+        if path or self.prefix:  # the bare prefix, without a slash
+            self._record(path, ("*",), app, {"include_in_schema": False}, where, kind="mount")
 
     # -- what surrounds routes ----------------------------------------------------------------------------------
 
