@@ -25,7 +25,7 @@ from quintet.http.context import current_request
 from quintet.http.head import Head
 from quintet.http.query import parse_query
 from quintet.http.request import Request
-from quintet.http.response import Response
+from quintet.http.response import Response, Template
 from quintet.schema.plan import DECODE_FAILURES
 
 #: What an endpoint returns.
@@ -291,7 +291,14 @@ class _Compiler:
                 w.line(f"return {stream}(request, result)")
             return
         finish = w.name("finish", self.finisher.finish)
-        if result.kind == "dynamic":
+        if result.kind == "template":
+            head = Head(result.status, "text/html; charset=utf-8", self.services.security)
+            result.media_types = ("text/html",)
+            render = w.name("render", self.services.render)
+            w.line(f"if result.__class__ is {w.name('template', Template)}:")
+            w.line(f"    page = {render}(request, result.name, result.values, result.block)")
+            w.line(f"    return {w.name('head', head)}, page.encode()")
+        if result.kind in ("dynamic", "template"):
             w.line(f"return {finish}(request, result)")
             return
         plain = get_origin(result.annotation) or result.annotation

@@ -63,6 +63,8 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
     if returns is EMPTY:
         return Result(Any, "dynamic", status or 200, tuple(produces), template=template)
     if not data:
+        if Template in responses:
+            return Result(Any, "template", status or 200, (), responses=responses, template=template)
         events = next((r for r in responses if get_origin(r) is EventStream or r is EventStream), None)
         kind = "events" if events is not None and len(responses) == 1 else "dynamic"
         item = get_args(events)[0] if events is not None and get_args(events) else Any

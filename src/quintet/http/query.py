@@ -14,6 +14,8 @@ MAX_FIELDS = 1000
 
 _DIGITS = "0123456789abcdefABCDEF"
 _BYTES = {(high + low).encode(): bytes((int(high + low, 16),)) for high in _DIGITS for low in _DIGITS}
+_ASCII = {key.decode(): value.decode() for key, value in _BYTES.items() if value < b"\x80"}
+_BROKEN = "the {what} has a broken escape: `%` must be followed by two hexadecimal digits"
 
 
 def parse_query(raw: bytes, *, max_fields: int = MAX_FIELDS) -> dict[str, str | list[str]]:
@@ -22,26 +24,47 @@ def parse_query(raw: bytes, *, max_fields: int = MAX_FIELDS) -> dict[str, str | 
     Raises:
         BadRequest: an escape is broken, the text is not UTF-8, or there are more than `max_fields` fields.
     """
-    if not raw:
-        return {}
-    # PERF: without an escape the text is decoded once, as a whole; two parameters cost 0.4 µs instead of 1.5.
-    if b"%" in raw or b"+" in raw:
-        return _collect(parse_pairs(raw, max_fields=max_fields))
     try:
-        pairs = raw.decode().split("&")
+        text = raw.decode()
     except UnicodeDecodeError:
         raise BadRequest("the query string is not UTF-8") from None
+    # PERF: decoded once, as a whole; only what is escaped is looked at again.
+    escaped = "%" in text or "+" in text
+    pairs = text.split("&")
     if len(pairs) > max_fields:
         raise BadRequest(f"the query string has more than {max_fields} fields")
     out: dict[str, str | list[str]] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
-        if name not in out:
+        if escaped:
+            if "%" in value or "+" in value:
+                value = _unescape(value)
+            if "%" in name or "+" in name:
+                name = _unescape(name)
+        if name in out:
             if pair:
-                out[name] = value
+                _repeat(out, name, value)
         elif pair:
-            _repeat(out, name, value)
+            out[name] = value
     return out
+
+
+def _unescape(text: str) -> str:
+    """Return a text without its escapes."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    head, *rest = text.split("%")
+    try:
+        for part in rest:
+            head += _ASCII[part[:2]] + part[2:]
+    except KeyError:  # beyond ASCII, or broken: byte by byte
+        try:
+            return _decode(text.encode())
+        except UnicodeDecodeError:
+            raise BadRequest("the query string is not UTF-8") from None
+        except KeyError:
+            raise BadRequest(_BROKEN.format(what="query string")) from None
+    return head
 
 
 def parse_pairs(raw: bytes, *, max_fields: int = MAX_FIELDS, what: str = "query string") -> list[tuple[str, str]]:
@@ -68,7 +91,7 @@ def parse_pairs(raw: bytes, *, max_fields: int = MAX_FIELDS, what: str = "query 
     except UnicodeDecodeError:
         raise BadRequest(f"the {what} is not UTF-8") from None
     except KeyError:
-        raise BadRequest(f"the {what} has a broken escape: `%` must be followed by two hexadecimal digits") from None
+        raise BadRequest(_BROKEN.format(what=what)) from None
     return out
 
 
@@ -82,16 +105,6 @@ def _decode(raw: bytes) -> str:
     for part in rest:
         parts += (_BYTES[part[:2]], part[2:])
     return b"".join(parts).decode()
-
-
-def _collect(pairs: list[tuple[str, str]]) -> dict[str, str | list[str]]:
-    out: dict[str, str | list[str]] = {}
-    for name, value in pairs:
-        if name in out:
-            _repeat(out, name, value)
-        else:
-            out[name] = value
-    return out
 
 
 def _repeat(out: dict[str, str | list[str]], name: str, value: str) -> None:
