@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,4 +50,4 @@ def run_granian(target: str | None, *, host: str, port: int, uds: str | None, ac
         respawn_failed_workers=True,
         log_access=access_log,
     )
-    server.serve(target_loader=load_for_granian, wrap_loader=False)
+    server.serve(target_loader=partial(load_for_granian, target or ""), wrap_loader=False)

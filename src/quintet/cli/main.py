@@ -32,7 +32,12 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as exc:
-            raise click.ClickException(str(exc)) from None
+            raise click.ClickException(_message(exc)) from None
+
+
+def _message(exc: ConfigurationError) -> str:
+    """Return what is wrong; one problem alone needs no heading."""
+    return str(exc.problems[0]) if len(exc.problems) == 1 else str(exc)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
