@@ -10,12 +10,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quintet.testing.client import AsyncClient as AsyncClient
     from quintet.testing.client import Client as Client
+    from quintet.testing.live import live_server as live_server
+    from quintet.testing.websocket import AsyncWebSocketSession as AsyncWebSocketSession
+    from quintet.testing.websocket import WebSocketRefused as WebSocketRefused
+    from quintet.testing.websocket import WebSocketSession as WebSocketSession
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = [
+    "AsyncClient",
+    "AsyncWebSocketSession",
+    "Client",
+    "WebSocketRefused",
+    "WebSocketSession",
+    "live_server",
+]
 
 _PLACES = {
     "AsyncClient": "quintet.testing.client",
+    "AsyncWebSocketSession": "quintet.testing.websocket",
     "Client": "quintet.testing.client",
+    "WebSocketRefused": "quintet.testing.websocket",
+    "WebSocketSession": "quintet.testing.websocket",
+    "live_server": "quintet.testing.live",
 }
 
 

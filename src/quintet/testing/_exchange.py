@@ -108,6 +108,8 @@ class Exchange:
         self._reason = b""
         self._status = 0
         self._complete = False
+        #: What came behind the head of an answer that switches to another protocol.
+        self.rest = b""
         self._sending: asyncio.Task[None] | None = None
         self._closed = False
         timeout: dict[str, float | None] = request.extensions.get("timeout", {})
@@ -209,8 +211,8 @@ class Exchange:
         if data:
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade:
-                pass
+            except httptools.HttpParserUpgrade as exc:
+                self.rest = data[exc.args[0] :]
             except httptools.HttpParserError as exc:
                 raise httpx2.RemoteProtocolError(f"the answer is not HTTP/1.1: {exc}", request=self._request) from exc
             return

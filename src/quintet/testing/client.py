@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context, copy_context
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -17,6 +18,12 @@ import httpx2
 
 from quintet.testing._exchange import Exchange, Link, ResponseStream
 from quintet.testing._portal import Portal
+from quintet.testing.websocket import (
+    AsyncWebSocketContext,
+    AsyncWebSocketSession,
+    WebSocketSession,
+    websocket_headers,
+)
 
 if TYPE_CHECKING:
     from httpx2._types import AuthTypes, CookieTypes, HeaderTypes, QueryParamTypes, TimeoutTypes
@@ -147,6 +154,20 @@ async def _read_in_thread(stream: httpx2.SyncByteStream) -> AsyncIterator[bytes]
         yield chunk
 
 
+class _SyncWebSocketContext(AbstractContextManager[WebSocketSession]):
+    def __init__(self, context: AsyncWebSocketContext, portal: Portal) -> None:
+        self._context = context
+        self._portal = portal
+
+    def __enter__(self) -> WebSocketSession:
+        return WebSocketSession(self._portal.call(self._context.__aenter__()), self._portal)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._portal.call(self._context.__aexit__(kind, exc, traceback))
+
+
 def _replacement(value: Any) -> Callable[..., Any]:
     """Return a dependency: the function itself, or one that returns the value."""
     if inspect.isroutine(value) or inspect.isclass(value):
@@ -217,6 +238,24 @@ class AsyncClient(httpx2.AsyncClient):
             await super().__aexit__(exc_type, exc_value, traceback)
         finally:
             await self._caller.lifespan.stop()
+
+    def websocket(  # pyright: ignore[reportIncompatibleMethodOverride] - httpx2's is for real networks
+        self,
+        url: str,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        params: QueryParamTypes | None = None,
+    ) -> AbstractAsyncContextManager[AsyncWebSocketSession]:
+        """Open a WebSocket for the time of an `async with` block.
+
+        Raises:
+            WebSocketRefused: when the block is entered; the app answered the handshake with a response.
+        """
+        fields = websocket_headers(headers, subprotocols)
+        request = self.build_request("GET", url, headers=fields, cookies=cookies, params=params)
+        return AsyncWebSocketContext(partial(self._caller.link, request.url.scheme), request, self._caller.reraise)
 
     def override(self, dependency: Any, replacement: Any) -> AbstractContextManager[None]:
         """Put something in the place of a dependency or provided type, for the time of a `with` block.
@@ -296,6 +335,27 @@ class Client(httpx2.Client):
         """End the client and its thread."""
         super().close()
         self._portal.close()
+
+    def websocket(  # pyright: ignore[reportIncompatibleMethodOverride] - httpx2's is for real networks
+        self,
+        url: str,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        params: QueryParamTypes | None = None,
+    ) -> AbstractContextManager[WebSocketSession]:
+        """Open a WebSocket for the time of a `with` block.
+
+        Raises:
+            WebSocketRefused: when the block is entered; the app answered the handshake with a response.
+        """
+        fields = websocket_headers(headers, subprotocols)
+        request = self.build_request("GET", url, headers=fields, cookies=cookies, params=params)
+        return _SyncWebSocketContext(
+            AsyncWebSocketContext(partial(self._caller.link, request.url.scheme), request, self._caller.reraise),
+            self._portal,
+        )
 
     def override(self, dependency: Any, replacement: Any) -> AbstractContextManager[None]:
         """Put something in the place of a dependency or provided type, for the time of a `with` block.
