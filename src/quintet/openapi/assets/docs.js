@@ -78,7 +78,7 @@ class Page {
   drawHead() {
     const { info, servers = [] } = this.doc;
     const facts = [
-      link(root.dataset.document, "openapi.json") && h("a", { href: root.dataset.document }, "openapi.json"),
+      h("a", { href: root.dataset.document }, "openapi.json"),
       info.license ? (info.license.url ? link(info.license.url, info.license.name) : info.license.name) : null,
       info.contact?.url ? link(info.contact.url, info.contact.name ?? "Contact") : null,
       info.contact?.email ? link(`mailto:${info.contact.email}`, info.contact.email) : null,
@@ -104,9 +104,11 @@ class Page {
     if (!schemes.length) return null;
     return h("details", { class: "credentials" }, h("summary", null, "Credentials"), schemes.map(([name, found]) => {
       const scheme = this.schemas.resolve(found);
-      return h("fieldset", null, h("legend", null, name, " ", h("span", { class: "muted" }, schemeText(scheme))),
+      const form = h("form", { autocomplete: "off" }, h("fieldset", null, h("legend", null, name, " ", h("span", { class: "muted" }, schemeText(scheme))),
         scheme.description ? markdown(scheme.description) : null,
-        this.secretFields(name, scheme));
+        this.secretFields(name, scheme)));
+      form.addEventListener("submit", (event) => event.preventDefault());
+      return form;
     }));
   }
 
@@ -158,7 +160,7 @@ class Page {
 
   open() {
     const id = decodeURIComponent(location.hash.slice(1));
-    const card = id && document.getElementById(id);
+    const card = id ? document.getElementById(id) : null;
     for (const entry of document.querySelectorAll(".entry")) {
       if (entry.dataset.id === id) entry.setAttribute("aria-current", "true");
       else entry.removeAttribute("aria-current");

@@ -90,7 +90,7 @@ export class Schemas {
     add("matches", s.pattern);
     if (s.uniqueItems) out.push("distinct items");
     if (s.additionalProperties === false && s.properties) out.push("no other fields");
-    if (s.enum) out.push("one of " + s.enum.map((v) => JSON.stringify(v)).join(", "));
+    if (s.enum && (schema.$ref || s.title)) out.push("one of " + s.enum.map((v) => JSON.stringify(v)).join(", "));
     if (s.default !== undefined && s.default !== null) out.push("default " + JSON.stringify(s.default));
     if (s.examples?.length && typeof s.examples[0] !== "object") out.push("such as " + JSON.stringify(s.examples[0]));
     return out;
@@ -101,7 +101,7 @@ export class Schemas {
     const s = this.whole(schema);
     if (s.examples?.length) return s.examples[0];
     if (s.example !== undefined) return s.example;
-    if (s.default !== undefined) return s.default;
+    if (s.default !== undefined && s.default !== null) return s.default;
     if ("const" in s) return s.const;
     if (s.enum) return s.enum[0];
     if (depth > 8) return null;
