@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
@@ -298,8 +299,9 @@ class Application(RouteGroup):
             converters = converters_of(template, None)
             return [
                 CompiledRoute(
-                    endpoint, method="*", name=route.name, kind="mount", route=route, template=template, converters=converters
-                )
+                    endpoint, method="*", name=route.name, kind="mount", max_body=sys.maxsize, route=route,
+                    template=template, converters=converters,
+                )  # fmt: skip
             ]
         converters = converters_of(template, plan)
         if route.kind == "websocket":

@@ -180,7 +180,7 @@ def check_length(dispatcher: Dispatcher, route: CompiledRoute, length: int) -> N
         ContentTooLarge: with the limit.
     """
     limit = dispatcher.limits.body if route.max_body is None else route.max_body
-    if length > limit and route.kind != "mount":
+    if length > limit:
         raise ContentTooLarge(f"the body has {length} bytes, and {limit} are allowed", headers={"connection": "close"})
 
 
