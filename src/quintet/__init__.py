@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from quintet.routing.group import put as put
     from quintet.routing.group import route as route
     from quintet.routing.route import CallNext as CallNext
+    from quintet.schema.struct import Bounds as Bounds
     from quintet.schema.struct import Meta as Meta
     from quintet.schema.struct import Struct as Struct
 
@@ -89,7 +90,7 @@ _MODULES = {
     "media.xml": ("XML",),
     "routing.group": ("Controller", "Router", "delete", "get", "patch", "post", "put", "route"),
     "routing.route": ("CallNext",),
-    "schema.struct": ("Meta", "Struct"),
+    "schema.struct": ("Bounds", "Meta", "Struct"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
