@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from quintet.http.upload import Upload as Upload
     from quintet.http.websocket import WebSocket as WebSocket
     from quintet.http.websocket import WebSocketDisconnect as WebSocketDisconnect
+    from quintet.http.websocket import WebSocketOptions as WebSocketOptions
     from quintet.media.xml import XML as XML
     from quintet.routing.group import Controller as Controller
     from quintet.routing.group import Router as Router
@@ -86,7 +87,7 @@ _MODULES = {
     "http.security": ("SecurityHeaders",),
     "http.sse": ("Event",),
     "http.upload": ("Upload",),
-    "http.websocket": ("WebSocket", "WebSocketDisconnect"),
+    "http.websocket": ("WebSocket", "WebSocketDisconnect", "WebSocketOptions"),
     "media.xml": ("XML",),
     "routing.group": ("Controller", "Router", "delete", "get", "patch", "post", "put", "route"),
     "routing.route": ("CallNext",),
