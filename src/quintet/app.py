@@ -100,7 +100,8 @@ class Application(RouteGroup):
         self.failures = Failures()
         self.services = Services(self.registry, self.security, self.threads)
         self.plugins: dict[str, Plugin] = {}
-        self.commands: list[Any] = []
+        #: Commands of `quintet` that the app adds: names and functions, or commands of click.
+        self.commands: list[tuple[str, Callable[..., Any]] | Any] = []
         self.checks: list[Callable[[], Sequence[Problem]]] = []
         self.settings: dict[type[Any], Any] = {}
         #: Free for plugins and the app's own code.
@@ -190,6 +191,21 @@ class Application(RouteGroup):
             else:
                 self.services.overrides[function] = before
             self._changed()
+
+    def command(self, name: str = "") -> Callable[[C], C]:
+        """Register a command: `@app.command()`, then `quintet greet Ada --times 2`.
+
+        Parameters become arguments and options by their annotations; injectable types and dependencies are injected.
+
+        Args:
+            name: the command's name; the function's, with hyphens, when absent.
+        """
+
+        def register(function: C) -> C:
+            self.commands.append((name or function.__name__.strip("_").replace("_", "-"), function))
+            return function
+
+        return register
 
     def lifespan(self, function: C) -> C:
         """Register what surrounds the life of the app: an async generator that yields once, or a context manager.
