@@ -303,6 +303,8 @@ class NativeProtocol(asyncio.Protocol):
             or target[0] != _SLASH
             or not path.isascii()
             or self.host is None
+            or self.last
+            or (body and b"transfer-encoding" in fields)
             or (b"connection" in fields and self.is_http_1_0())
         ):
             self.message_slowly(method, target, raw, body)
@@ -322,14 +324,17 @@ class NativeProtocol(asyncio.Protocol):
             self._take(request, route, outcome)
             return
         head, content = outcome
-        if dispatcher.request_id and head.status != 204:
-            if not request.number:
-                request.number = next_number()
-            self.transport.write(
-                b"%b%b%b%x\r\ncontent-length: %d\r\n\r\n%b"
-                % (head.h1, server.date, server.id_field, request.number, len(content), content)
-            )
-            if request.after is None and dispatcher.access_log is None and not self.last:
+        if head.status != 204:
+            if dispatcher.request_id:
+                if not request.number:
+                    request.number = next_number()
+                self.transport.write(
+                    b"%b%b%b%x\r\ncontent-length: %d\r\n\r\n%b"
+                    % (head.h1, server.date, server.id_field, request.number, len(content), content)
+                )
+            else:
+                self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head.h1, server.date, len(content), content))
+            if request.after is None and dispatcher.access_log is None:
                 self.deadline = server.keep_alive_deadline
                 return
             self._written(request, head.status, len(content), None)

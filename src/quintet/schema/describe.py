@@ -6,6 +6,7 @@ import collections.abc as abc
 import datetime
 import decimal
 import enum
+import sys
 import types
 import typing
 import uuid
@@ -281,6 +282,5 @@ def _enum(cls: type[enum.Enum], where: str) -> ChoiceNode:
 
 
 def _model(tp: Any) -> ModelNode:
-    from pydantic import TypeAdapter  # the user's type is pydantic's already
-
-    return ModelNode(tp, TypeAdapter(tp))
+    pydantic: Any = sys.modules["pydantic"]  # loaded: the user's type is pydantic's
+    return ModelNode(tp, pydantic.TypeAdapter(tp))

@@ -127,8 +127,7 @@ class Http1Protocol(NativeProtocol):
             self._refuse_head(method, target, raw)
         elif chunks:
             self._chunks = []
-            answer = self.message_slowly if any(n == b"transfer-encoding" for n, _ in raw) else self.message_complete
-            answer(method, target, raw, b"".join(chunks))
+            self.message_complete(method, target, raw, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         else:
             self.message_complete(method, target, raw, b"")
 
