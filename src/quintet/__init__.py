@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from quintet.http.websocket import WebSocket as WebSocket
     from quintet.http.websocket import WebSocketDisconnect as WebSocketDisconnect
     from quintet.http.websocket import WebSocketOptions as WebSocketOptions
+    from quintet.media.csv import CSV as CSV
     from quintet.media.xml import XML as XML
     from quintet.routing.group import Controller as Controller
     from quintet.routing.group import Router as Router
@@ -88,6 +89,7 @@ _MODULES = {
     "http.sse": ("Event",),
     "http.upload": ("Upload",),
     "http.websocket": ("WebSocket", "WebSocketDisconnect", "WebSocketOptions"),
+    "media.csv": ("CSV",),
     "media.xml": ("XML",),
     "routing.group": ("Controller", "Router", "delete", "get", "patch", "post", "put", "route"),
     "routing.route": ("CallNext",),

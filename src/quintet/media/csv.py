@@ -3,6 +3,8 @@
 Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) gets an
 apostrophe in front; numbers and decimals are written as they are. Nested values are JSON, None is empty, lines
 end with CRLF. A list of dicts has the names of its first one for a header; a list of scalars has one column, `value`.
+A structure around a list, such as one page of results, is written as that list where its field says so:
+`items: Annotated[list[Item], CSV(rows=True)]`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,19 @@ _QUOTED = re.compile('[",\r\n]')
 _VALUE = "value"
 
 
+class CSV(msgspec.Struct, frozen=True, kw_only=True):
+    """How a field stands in CSV: `Annotated[list[Article], CSV(rows=True)]`."""
+
+    #: The lines are the items of this field; what stands beside it is left out.
+    rows: bool = False
+
+
 def build_encoder(tp: Any) -> Callable[[Any], bytes]:
     """Return an encoder for a list of items; one item alone is a list of one."""
+    rows = _rows_of(tp)
+    if rows is not None:
+        encode_rows = build_encoder(rows.type)
+        return lambda value: encode_rows(_plain(value)[rows.name] or ())
     item_tp = _item_of(tp)
     columns = _columns(item_tp)
 
@@ -50,6 +63,12 @@ def build_item_encoder(tp: Any) -> ItemEncoder:
         )
     names = columns
     return ItemEncoder(lambda item: _line(_row(_plain(item), names)), _line(names))
+
+
+def _rows_of(tp: Any) -> _types.Field | None:
+    """Return the field of a structure whose items are the lines."""
+    fields = [f for member in _types.members(tp)[0] for f in _types.fields(member) or ()]
+    return next((f for f in fields if any(isinstance(m, CSV) and m.rows for m in f.metadata)), None)
 
 
 def _item_of(tp: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quintet.media.csv import build_encoder, build_item_encoder
+from quintet.media.csv import CSV, build_encoder, build_item_encoder
 
 
 class Row(msgspec.Struct, rename={"in_stock": "inStock"}):
@@ -32,6 +32,11 @@ class Wide(msgspec.Struct):
     key: UUID
     tags: list[str]
     row: Row | None
+
+
+class Results(msgspec.Struct, rename="camel"):
+    total_count: int
+    found_rows: Annotated[list[Row] | None, CSV(rows=True)]
 
 
 @dataclass
@@ -69,6 +74,13 @@ def test_fields_are_columns() -> None:
 
 def test_an_empty_list_has_its_header() -> None:
     assert lines(list[Row], []) == ["name,price,count,inStock", ""]
+
+
+@pytest.mark.parametrize("tp", [Results, Results | None])
+def test_a_structure_around_rows_is_written_as_the_rows(tp: Any) -> None:
+    encode = build_encoder(tp)
+    assert encode(Results(9, [Row("a", Decimal("1.5"))])) == b"name,price,count,inStock\r\na,1.5,0,true\r\n"
+    assert encode(Results(0, [])) == encode(Results(0, None)) == b"name,price,count,inStock\r\n"
 
 
 def test_nested_values_are_json_and_scalars_text() -> None:
