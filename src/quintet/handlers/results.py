@@ -217,6 +217,10 @@ class Finisher:
         response.media_type = response.media_type or head.media_type
         if len(encoders.offers) > 1:
             vary(response.headers, "accept")
+            etag = response.headers.get("etag")
+            if etag and head is not encoders.default[0]:
+                # Browsers trust a tag across formats: after a page, they would take a 304 for its JSON to mean the page.
+                response.headers.set("etag", f'{etag[:-1]};{head.media_type.partition(";")[0]}"')
 
     @staticmethod
     def _condition(request: Request, response: Response[Any]) -> None:
