@@ -14,7 +14,7 @@ from quintet.errors import ConfigurationError, Problem, ServiceUnavailable
 from quintet.handlers.bind import Binder, strip
 from quintet.handlers.compile import Endpoint, OnError, Outcome, compile_endpoint
 from quintet.handlers.params import Source
-from quintet.handlers.plan import HandlerPlan
+from quintet.handlers.plan import HandlerPlan, Input
 from quintet.handlers.results import DEFAULT_PRODUCES, plan_result
 from quintet.handlers.services import Services
 from quintet.handlers.signature import describe, read_signature
@@ -22,6 +22,8 @@ from quintet.http.request import Request
 from quintet.http.response import Response
 from quintet.routing.path import CONVERTERS, Converter, Template, enum_converter, literal_converter
 from quintet.routing.route import Middleware, Route
+from quintet.schema.describe import describe as describe_type
+from quintet.schema.nodes import ObjectNode, UnionNode
 
 _BODIED = {"POST", "PUT", "PATCH", "DELETE", "*"}
 _BY_TYPE: dict[Any, str] = {int: "int", float: "float", UUID: "uuid", date: "date", str: "str"}
@@ -78,6 +80,7 @@ def build_plan(
         injected=injected,
     )
     call = binder.bind(signature)
+    _divide_query(binder.inputs)
     used = {i.key for i in binder.inputs if i.source is Source.PATH}
     unused = [n for n in names if n not in used]
     if unused and route.kind != "mount":
@@ -105,6 +108,21 @@ def build_plan(
         max_body=limit if has_body and not is_websocket else None,
         inline=options.get("inline", False),
     )
+
+
+def _divide_query(inputs: Sequence[Input]) -> None:
+    """Tell each structure in the query which parameters belong to others, so that it does not refuse them."""
+    query = [i for i in inputs if i.source is Source.QUERY]
+    for item in query:
+        if item.is_structure:
+            item.others = frozenset(name for other in query if other is not item for name in _query_names(other))
+
+
+def _query_names(item: Input) -> list[str]:
+    node = describe_type(item.annotation) if item.is_structure else None
+    if isinstance(node, UnionNode) and len(node.members) == 1:
+        node = node.members[0]
+    return [f.key for f in node.fields] if isinstance(node, ObjectNode) else [item.key]
 
 
 def build_endpoint(

@@ -30,6 +30,8 @@ class Input:
     read: Callable[[Any], Any] | None = None
     #: For a structure filled from several query parameters.
     is_structure: bool = False
+    #: The query parameters that other inputs of the route take, which a structure does not see.
+    others: frozenset[str] = frozenset()
     #: For a path parameter, its place in the path.
     index: int = 0
 

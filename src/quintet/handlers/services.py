@@ -118,6 +118,8 @@ def _structure_reader(item: Input) -> Callable[[Any], Any]:
     plan = compile_type(item.annotation, where=item.name)
 
     def read(query: dict[str, Any]) -> Any:
+        if item.others:
+            query = {name: value for name, value in query.items() if name not in item.others}
         try:
             return plan.from_text(query)
         except DECODE_FAILURES as exc:

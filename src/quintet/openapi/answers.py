@@ -98,7 +98,7 @@ class Answers:
             ]
         if issubclass(kind, EventStream):
             item = get_args(response)[0] if get_args(response) else Any
-            return [(200, {"description": "A stream of events.", "content": self._events(item)})]
+            return [(200, {"description": "Server-sent events.", "content": self._events(item)})]
         if issubclass(kind, Template):
             return [(result.status, {"description": _phrase(result.status), "content": _html()})]
         if issubclass(kind, Stream):
@@ -145,20 +145,21 @@ class Answers:
         return content
 
     def _stream(self, item: Any) -> Schema:
+        """Describe a stream; of JSON Lines the schema is that of a line."""
         if item is bytes:
             return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         if item is str:
             return {"text/plain": {"schema": {"type": "string"}}}
-        schema = {"type": "array", "items": self._schemas.place(item, "output"), "description": "One item a line."}
-        return {self._registry.get("jsonl").media_type: {"schema": schema}}
+        return {self._registry.get("jsonl").media_type: {"schema": self._schemas.place(item, "output")}}
 
     def _events(self, item: Any) -> Schema:
-        """Describe server-sent events as OpenAPI 3.2 does: a sequence of events whose data is JSON."""
+        """Describe server-sent events: what an event of the stream looks like. Its data is JSON."""
         data: Schema = {"type": "string"}
         if item is not Any and item is not None:
             data |= {"contentMediaType": "application/json", "contentSchema": self._schemas.place(item, "output")}
         event = {
             "type": "object",
+            "title": "Event",
             "properties": {
                 "data": data,
                 "event": {"type": "string"},
@@ -166,7 +167,7 @@ class Answers:
                 "retry": {"type": "integer", "minimum": 0},
             },
         }
-        return {"text/event-stream": {"schema": {"type": "array", "items": event}}}
+        return {"text/event-stream": {"schema": event}}
 
     # -- what is declared by hand -------------------------------------------------------------------------------
 
@@ -224,6 +225,17 @@ class Answers:
         for schema in self._problems:
             schema.update(renamed(schema, names))
         return {names[name]: renamed(schema, names) for name, schema in COMPONENTS.items()}
+
+    def joined(self, declared: Schema, automatic: Schema) -> Schema:
+        """Return a declared response that keeps the media types which the framework answers with for its status."""
+        if "$ref" in automatic:
+            automatic = self.shared[automatic["$ref"].rpartition("/")[2]]
+        out = {**automatic, **declared}
+        for part in ("content", "headers"):
+            both = {**automatic.get(part, {}), **declared.get(part, {})}
+            if both:
+                out[part] = both
+        return out
 
     def _replaced(self, status: int, handler: Callable[..., Any]) -> Schema:
         answer: Schema = {"description": ERROR_TEXTS.get(status, _phrase(status)), "content": dict(_ANYTHING)}

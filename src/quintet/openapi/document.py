@@ -196,7 +196,8 @@ class _Builder:
             found[status] = self.answers.error(status, item.route.error_handlers)
         if requirements:
             self._refusals(found, item, plan, requirements)
-        found.update(declared)
+        for status, answer in declared.items():
+            found[status] = self.answers.joined(answer, found[status]) if status in found and status >= 400 else answer
         return {str(status): found[status] for status in sorted(found)}
 
     def _refusals(

@@ -171,7 +171,8 @@ class Http1Protocol(NativeProtocol):
         if method is None:
             name = self._parser.get_method()
             if name in (b"TRACE", b"CONNECT"):
-                return MethodNotAllowed(f"{name.decode()} is not served")
+                allow = ", ".join(_METHODS.values())
+                return MethodNotAllowed(f"{name.decode()} is not served", headers={"allow": allow})
             return NotImplementedByServer("this method is not known")
         return None
 
