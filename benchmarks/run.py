@@ -87,9 +87,9 @@ class Server:
             self.process.kill()
 
 
-def load(server: Server, path: str, script: str | None, seconds: float) -> tuple[float, float]:
+def load(server: Server, path: str, script: str | None, seconds: int) -> tuple[float, float]:
     """Load a server; return CPU microseconds per request and requests per second."""
-    command = ["wrk", "-t1", "-c64", f"-d{seconds}s", *(["-s", script] if script else [])]
+    command = ["wrk", "-t1", "-c64", f"-d{seconds:g}s", *(["-s", script] if script else [])]
     if shutil.which("taskset"):
         command = ["taskset", "-c", "1", *command]
     before, start = server.cpu(), time.monotonic()
@@ -104,7 +104,7 @@ def load(server: Server, path: str, script: str | None, seconds: float) -> tuple
     return used / requests * 1e6, requests / elapsed
 
 
-def over_http(rows: list[str], rounds: int, seconds: float) -> None:
+def over_http(rows: list[str], rounds: int, seconds: int) -> None:
     """Print the table of server CPU per request."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as file:
         file.write(
@@ -120,7 +120,7 @@ def over_http(rows: list[str], rounds: int, seconds: float) -> None:
         try:
             figures: list[list[tuple[float, float]]] = [[], []]
             for server in servers:
-                load(server, path, file.name if posts else None, 0.5)
+                load(server, path, file.name if posts else None, 1)
             for _ in range(rounds):
                 for server, into in zip(servers, figures, strict=True):
                     into.append(load(server, path, file.name if posts else None, seconds))
@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rows", nargs="*", metavar="row", help=", ".join(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=int, default=2, help="of a round; whole, for wrk")
     options = parser.parse_args()
     rows = options.rows or list(ROWS)
     if shutil.which("wrk"):
