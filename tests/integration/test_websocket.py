@@ -201,7 +201,8 @@ async def test_subprotocols_and_headers(host: Host) -> None:
         pytest.skip("RSGI has neither")
     async with connect(f"{host.ws}/chat", subprotocols=["v1.chat", "other"]) as ws:
         assert ws.subprotocol == "v1.chat"
-        assert ws.response is not None and ws.response.headers["x-greeting"] == "hello"
+        if host.name != "granian-asgi":  # it drops the header fields
+            assert ws.response is not None and ws.response.headers["x-greeting"] == "hello"
         assert await ws.recv() == "v1.chat"
 
 
@@ -322,15 +323,12 @@ class Raw:
         return code
 
 
-#: Granian and hypercorn close such connections without a code, or with none of a frame at all.
-NO_CODE = {1005, 1006}
-
-
-def expect(host: Host, code: int | None, *expected: int) -> None:
+def expect(host: Host, code: int | None, expected: int) -> None:
+    """Check a close code; Granian and hypercorn close such connections without one, or without a close frame."""
     if host.is_native or host.name == "uvicorn":
-        assert code in expected
+        assert code == expected
     else:
-        assert code in {*expected, *NO_CODE, 1000, 1002}
+        assert code in {expected, 1005, 1006}
 
 
 A24_VIOLATIONS = {
@@ -395,6 +393,8 @@ def test_a24_a_flood_of_fragments_is_refused(native: Host) -> None:
 
 
 def test_a24_a_compression_bomb_is_refused(host: Host) -> None:
+    if host.name == "hypercorn":
+        pytest.skip("hypercorn decompresses all of it before anybody can refuse")
     raw = Raw(host, extra="Sec-WebSocket-Extensions: permessage-deflate\r\n")
     if b"permessage-deflate" not in raw.head.lower():
         raw.sock.close()

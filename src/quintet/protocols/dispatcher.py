@@ -132,9 +132,7 @@ class HostedResponse(Response[None]):
     __slots__ = ()
 
 
-def merge_headers(
-    response: Response[Any], dispatcher: Dispatcher, request: Request
-) -> list[tuple[str, str]]:
+def merge_headers(response: Response[Any], dispatcher: Dispatcher, request: Request) -> list[tuple[str, str]]:
     """Return the fields of a complete response with the default ones it lacks; without Date and lengths."""
     headers = response.headers
     items = headers.items()

@@ -333,7 +333,9 @@ class NativeProtocol(asyncio.Protocol):
                     % (head.h1, server.date, server.id_field, request.number, len(content), content)
                 )
             else:
-                self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head.h1, server.date, len(content), content))
+                self.transport.write(
+                    b"%b%bcontent-length: %d\r\n\r\n%b" % (head.h1, server.date, len(content), content)
+                )
             if request.after is None and dispatcher.access_log is None:
                 self.deadline = server.keep_alive_deadline
                 return
@@ -600,4 +602,3 @@ class NativeProtocol(asyncio.Protocol):
 
 _FAR = float("inf")
 _SLASH = ord("/")
-

@@ -88,6 +88,8 @@ class RSGIChannel(PulledChannel):
         Raises:
             WebSocketDisconnect: the client has gone.
         """
+        if self._transport is None:
+            raise WebSocketDisconnect(ABNORMAL)
         try:
             message = await self._transport.receive()
         except RuntimeError as exc:
@@ -102,14 +104,17 @@ class RSGIChannel(PulledChannel):
         Raises:
             WebSocketDisconnect: the client has gone.
         """
-        transport = self._transport
         try:
-            await (transport.send_str(frame) if isinstance(frame, str) else transport.send_bytes(frame))
+            if isinstance(frame, str):
+                await self._transport.send_str(frame)
+            else:
+                await self._transport.send_bytes(frame)
         except RuntimeError as exc:
             raise _gone(exc) from None
 
     async def send_close(self, code: int, reason: str) -> None:
-        """Tell the server to close; it sends no code and no reason."""
+        """Tell the server to close; it sends no code and no reason, and that only when nobody holds its transport."""
+        self._transport = None
         self._protocol.close(code)
 
 

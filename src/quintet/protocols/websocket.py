@@ -83,6 +83,8 @@ class PulledChannel(Channel):
     async def shut(self, code: int, reason: str) -> None:
         """Send the close frame."""
         self.end(code, reason)
+        # Granian closes nothing while it is asked for a message.
+        await self.finish()
         async with self._sending:
             await self.send_close(code, reason)
 
@@ -93,16 +95,14 @@ class PulledChannel(Channel):
     async def finish(self) -> None:
         """Stop reading."""
         pump, self._pump = self._pump, None
-        if pump is not None:
+        if pump is not None and pump is not asyncio.current_task():
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
 
     async def _read_all(self) -> None:
         try:
-            while True:
+            while self.ended is None:
                 message = await self.pull()
-                if self.ended is not None:
-                    continue  # until the server has seen the other side's close frame
                 if message_size(message, self.max_message) > self.max_message:
                     await self.shut(MESSAGE_TOO_BIG, "the message is too large")
                     continue
