@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
+import tomllib
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from quintet.app import Application
 from quintet.errors import ConfigurationError, Problem
@@ -57,13 +59,30 @@ def load_object(target: str | None) -> Any:
     Raises:
         ConfigurationError: there is no such file, module or object.
     """
+    target = target or default_target()
     if target is None:
-        if not Path("app.py").is_file():
-            raise _problem("no app was named, and there is no app.py in this directory", "name it: quintet dev FILE.py")
-        target = "app.py"
+        raise _problem("no app was named, and there is no app.py in this directory", "name it: quintet dev FILE.py")
     where, name = split_target(target)
     module = _load_file(Path(where)) if is_file(where) else _load_module(where)
     return _find(module, name, where)
+
+
+def default_target() -> str | None:
+    """Return the target where none was named: QUINTET_APP, `app` in the section `quintet` of quintet.toml, app.py."""
+    named = os.environ.get("QUINTET_APP")
+    if named:
+        return named
+    try:
+        with open("quintet.toml", "rb") as file:
+            settings: dict[str, Any] = tomllib.load(file)
+    except FileNotFoundError:
+        settings = {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise _problem(f"quintet.toml cannot be read: {exc}", "repair it") from None
+    section = settings.get("quintet")
+    if isinstance(section, dict) and isinstance(configured := cast("dict[str, Any]", section).get("app"), str):
+        return configured
+    return "app.py" if Path("app.py").is_file() else None
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -81,7 +100,7 @@ def is_file(where: str) -> bool:
 
 def watched_folder(target: str | None) -> Path:
     """Return the folder whose changes concern an app."""
-    where = split_target(target or "app.py")[0]
+    where = split_target(target or default_target() or "app.py")[0]
     return Path(where).resolve().parent if is_file(where) else Path.cwd()
 
 
@@ -133,8 +152,8 @@ def _find(module: Any, name: str, where: str) -> Any:
     for candidate in ("app", "application"):
         if hasattr(module, candidate):
             return getattr(module, candidate)
-    names: dict[str, Any] = vars(module)
-    apps = [v for v in names.values() if isinstance(v, Application)]
+    values = cast("dict[str, Any]", vars(module)).values()
+    apps = [v for v in values if isinstance(v, Application)]
     if len(apps) == 1:
         return apps[0]
     found = "no app" if not apps else f"{len(apps)} apps"
