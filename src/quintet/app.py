@@ -24,6 +24,7 @@ from quintet.handlers.plan import HandlerPlan, Result
 from quintet.handlers.results import DEFAULT_PRODUCES, Encoders, Finisher
 from quintet.handlers.services import Services
 from quintet.handlers.threads import ThreadPool, ThreadSettings
+from quintet.handlers.versions import Versioning, choose_version
 from quintet.hooks import Plugin
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.head import Head
@@ -36,9 +37,8 @@ from quintet.media.registry import default_registry
 from quintet.protocols import asgi
 from quintet.protocols.dispatcher import AccessLog, CompiledRoute, Dispatcher
 from quintet.routing.group import RouteGroup, location
-from quintet.routing.route import Route, RouteOptions, reverse
+from quintet.routing.route import Defaults, Guard, Middleware, Route, RouteOptions, reverse
 from quintet.routing.table import Entry, RouteTable, shape_of
-from quintet.handlers.versions import Versioning, choose_version
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -63,7 +63,8 @@ class Application(RouteGroup):
         trailing_slash: `redirect` sends `/a/` to `/a` where only that exists (and the reverse), `strict` answers 404.
         versioning: how a request says which version it wants, for routes with `version=`.
         request_id: send `X-Request-Id`.
-        options: defaults for routes (`produces`, `accepts`, `max_body`, `timeout`) and tags, guards, middleware.
+        tags, guards, middleware: for every route.
+        options: defaults for routes: `produces`, `accepts`, `max_body`, `timeout`.
     """
 
     def __init__(
@@ -81,9 +82,12 @@ class Application(RouteGroup):
         trailing_slash: Literal["redirect", "strict"] = "redirect",
         versioning: Versioning | None = None,
         request_id: bool = True,
-        **options: Unpack[RouteOptions],
+        tags: Sequence[str] = (),
+        guards: Sequence[Guard] = (),
+        middleware: Sequence[Middleware] = (),
+        **options: Unpack[Defaults],
     ) -> None:
-        super().__init__("", **options)
+        super().__init__("", tags=tags, guards=guards, middleware=middleware, **options)
         self.title = title
         self.api_version = version
         self.description = description
@@ -132,11 +136,15 @@ class Application(RouteGroup):
         name = plugin.name or type(plugin).__name__
         missing = [r for r in plugin.requires if r not in self.plugins]
         if name in self.plugins or missing:
-            message = f"there is a plugin {name!r} already" if not missing else (
-                f"the plugin {name!r} requires {', '.join(map(repr, missing))}"
+            message = (
+                f"there is a plugin {name!r} already"
+                if not missing
+                else (f"the plugin {name!r} requires {', '.join(map(repr, missing))}")
             )
             raise ConfigurationError(
-                Problem(id="plugins.order", message=message, where=location(), fix="list it once, after what it requires")
+                Problem(
+                    id="plugins.order", message=message, where=location(), fix="list it once, after what it requires"
+                )
             )
         self.plugins[name] = plugin
         plugin.setup(self)
@@ -310,13 +318,21 @@ class Application(RouteGroup):
             from quintet.protocols.foreign import mount_endpoint
 
             endpoint = compose(
-                mount_endpoint(route.handler, self.threads, template.text), route.options.get("middleware", ()), self._on_error
+                mount_endpoint(route.handler, self.threads, template.text),
+                route.options.get("middleware", ()),
+                self._on_error,
             )
             converters = converters_of(template, None)
             return [
                 CompiledRoute(
-                    endpoint, method="*", name=route.name, kind="mount", max_body=sys.maxsize, route=route,
-                    template=template, converters=converters,
+                    endpoint,
+                    method="*",
+                    name=route.name,
+                    kind="mount",
+                    max_body=sys.maxsize,
+                    route=route,
+                    template=template,
+                    converters=converters,
                 )  # fmt: skip
             ]
         converters = converters_of(template, plan)
@@ -326,7 +342,13 @@ class Application(RouteGroup):
             endpoint: Any = compile_websocket(plan, self.services, self, route)
             return [
                 CompiledRoute(
-                    endpoint, method="GET", name=route.name, kind="websocket", route=route, plan=plan, template=template,
+                    endpoint,
+                    method="GET",
+                    name=route.name,
+                    kind="websocket",
+                    route=route,
+                    plan=plan,
+                    template=template,
                     converters=converters,
                 )  # fmt: skip
             ]
@@ -419,7 +441,9 @@ class Application(RouteGroup):
         for item in items:
             by_method.setdefault(item.method, []).append(item)
         for method, routes in by_method.items():
-            methods[method] = routes[0] if len(routes) == 1 and not self._version_of(routes[0]) else self._choose(routes)
+            methods[method] = (
+                routes[0] if len(routes) == 1 and not self._version_of(routes[0]) else self._choose(routes)
+            )
         if "*" in methods:
             return methods
         if "GET" in methods:
@@ -427,9 +451,11 @@ class Application(RouteGroup):
         allow = ", ".join(sorted({*methods, "OPTIONS"}))
         if "OPTIONS" not in methods:
             methods["OPTIONS"] = self._options(allow)
-        methods["*"] = self._answer(lambda request: _raise(MethodNotAllowed(
-            f"{request.method} is not possible here, {allow} are", headers={"allow": allow}
-        )))
+        methods["*"] = self._answer(
+            lambda request: _raise(
+                MethodNotAllowed(f"{request.method} is not possible here, {allow} are", headers={"allow": allow})
+            )
+        )
         return methods
 
     @staticmethod
@@ -479,9 +505,12 @@ class Application(RouteGroup):
         if self.trailing_slash == "redirect" and not path.startswith(("//", "/\\")) and path != "/":
             other = path[:-1] if path.endswith("/") else path + "/"
             found = self._table.find(other)
-            if found is not None and not other.endswith("//") and "\\" not in other and next(
-                iter(found[0].values())
-            ).kind != "mount":
+            if (
+                found is not None
+                and not other.endswith("//")
+                and "\\" not in other
+                and next(iter(found[0].values())).kind != "mount"
+            ):
                 query = f"?{request.raw_query.decode('latin-1')}" if request.raw_query else ""
                 return Redirect(quote_path(other) + query, 308)
         raise NotFound("there is nothing at this address")
@@ -507,7 +536,9 @@ class Application(RouteGroup):
             wanted = set(values)
             fitting = [c for c in matches.values() if {p.name for p in c.template.parameters} == wanted]  # type: ignore[union-attr]
             if len(fitting) != 1:
-                raise ValueError(f"several routes are named {name!r}: {', '.join(matches)}; give them names of their own")
+                raise ValueError(
+                    f"several routes are named {name!r}: {', '.join(matches)}; give them names of their own"
+                )
             found = fitting[0]
         else:
             (found,) = matches.values()
@@ -638,4 +669,3 @@ async def _enter_value(stack: AsyncExitStack, factory: Callable[..., Any]) -> An
         return stack.enter_context(contextlib.contextmanager(factory)())
     value = factory()
     return await value if inspect.isawaitable(value) else value
-

@@ -15,7 +15,7 @@ from quintet.http.forms import FormLimits
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.limits import Limits
 from quintet.http.security import SecurityHeaders
-from quintet.routing.route import RouteOptions
+from quintet.routing.route import Defaults, Guard, Middleware
 
 
 class App(Application):
@@ -28,7 +28,7 @@ class App(Application):
         settings: sections of settings to read from the environment, `.env` and `quintet.toml`; handlers ask for them
             by type.
         title, version, description, plugins, limits, security, allowed_hosts, proxies, threads, trailing_slash,
-            versioning, request_id, options: see `Application`. What is not given comes from `AppSettings`: the
+            versioning, request_id, tags, guards, middleware, options: see `Application`. What is not given comes from `AppSettings`: the
             environment (`APP_ALLOWED_HOSTS`), `.env` or the section `[app]` of `quintet.toml`.
 
     Raises:
@@ -53,7 +53,10 @@ class App(Application):
         trailing_slash: Literal["redirect", "strict"] = "redirect",
         versioning: Versioning | None = None,
         request_id: bool | None = None,
-        **options: Unpack[RouteOptions],
+        tags: Sequence[str] = (),
+        guards: Sequence[Guard] = (),
+        middleware: Sequence[Middleware] = (),
+        **options: Unpack[Defaults],
     ) -> None:
         loaded = load_settings(AppSettings, *settings)
         own = loaded[AppSettings]
@@ -80,6 +83,9 @@ class App(Application):
             trailing_slash=trailing_slash,
             versioning=versioning,
             request_id=own.request_id if request_id is None else request_id,
+            tags=tags,
+            guards=guards,
+            middleware=middleware,
             **options,
         )
         self.services.form_limits = FormLimits(max_fields=own.max_fields, max_files=own.max_files)

@@ -278,24 +278,32 @@ oauth = OAuth2("/token", scopes={"items:read": "Read items.", "items:write": "Ch
 @app.get("/me", tags=["security"])
 async def me(token: Annotated[str, Depends(bearer)]) -> dict[str, str]:
     """Say who is asking."""
+    if not token.startswith("good"):
+        raise bearer.refuse("this token is not good")
     return {"token": token[:1]}
 
 
 @app.get("/basic", tags=["security"])
 async def with_basic(user: Annotated[BasicCredentials, Depends(basic)]) -> str:
     """Ask for a password."""
+    if user.password != "secret":
+        raise basic.refuse("this password is wrong")
     return user.username
 
 
 @app.get("/key", tags=["security"])
 async def with_key(api_key: Annotated[str, Depends(key)]) -> str:
     """Ask for a key."""
+    if api_key != "key":
+        raise key.refuse("this key is unknown")
     return "ok"
 
 
 @app.get("/scoped", tags=["security"])
 async def scoped(token: Annotated[ScopedToken, Depends(oauth.needs("items:read"))]) -> list[str]:
     """Ask for a scope."""
+    if token.token != "good":
+        raise oauth.refuse("this token is not good")
     return list(token.scopes)
 
 

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from quintet.http.request import Request
 
 _FORMS = ("form", "multipart")
-_JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8",
-               b"application/json; charset=UTF-8", b"application/json;charset=UTF-8")
+_JSON_TYPES = (
+    b"application/json",
+    b"application/json; charset=utf-8",
+    b"application/json;charset=utf-8",
+    b"application/json; charset=UTF-8",
+    b"application/json;charset=UTF-8",
+)
 
 
 def patch_type(tp: Any) -> Any:

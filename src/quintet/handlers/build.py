@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
-from datetime import date
 
 from quintet.errors import ConfigurationError, Problem, ServiceUnavailable
 from quintet.handlers.bind import Binder, strip
@@ -143,7 +143,9 @@ def build_endpoint(
     except (TypeError, ValueError, LookupError) as exc:
         raise ConfigurationError(
             Problem(
-                id="routes.types", message=f"{describe(route.handler)}: {exc}", where=plan.call.signature.where or route.where
+                id="routes.types",
+                message=f"{describe(route.handler)}: {exc}",
+                where=plan.call.signature.where or route.where,
             )
         ) from exc
     if plan.timeout is not None:

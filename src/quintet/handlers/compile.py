@@ -312,9 +312,11 @@ class _Compiler:
         head = Head(result.status, types.get(result.kind, "text/html; charset=utf-8"), self.services.security)
         result.media_types = (head.media_type.partition(";")[0],) if head.media_type else ()
         name = w.name("head", head)
-        w.line({"none": f"return {name}, b''", "bytes": f"return {name}, result"}.get(
-            result.kind, f"return {name}, result.encode()"
-        ))
+        w.line(
+            {"none": f"return {name}, b''", "bytes": f"return {name}, result"}.get(
+                result.kind, f"return {name}, result.encode()"
+            )
+        )
 
     def _arguments(self, call: Call) -> str:
         pieces: list[str] = []
@@ -368,8 +370,10 @@ def _fast_expression(item: Input) -> tuple[str, str] | None:
     while get_origin(tp) is Annotated:
         tp, *marks = get_args(tp)
         for mark in marks:
-            limits = {k: getattr(mark, k, None) for k in ("gt", "ge", "lt", "le", "multiple_of", "min_length",
-                                                          "max_length", "pattern")}
+            limits = {
+                k: getattr(mark, k, None)
+                for k in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+            }
             limits = {k: v for k, v in limits.items() if v is not None}
             if tp is int and all(k in _INT_BOUNDS and isinstance(v, int) for k, v in limits.items()):
                 bounds += "".join(f" and number {_INT_BOUNDS[k]} {v}" for k, v in limits.items())

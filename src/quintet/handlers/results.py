@@ -122,7 +122,11 @@ class Encoders:
         self.media_types = tuple(m.partition(";")[0] for m in media_types)
         result.media_types = self.media_types
         self.default = self.offers[0]
-        self.choose: dict[bytes | None, tuple[Head, Encode]] = {None: self.default, b"*/*": self.default, b"": self.default}
+        self.choose: dict[bytes | None, tuple[Head, Encode]] = {
+            None: self.default,
+            b"*/*": self.default,
+            b"": self.default,
+        }
         for (head, encode), media_type in zip(self.offers, self.media_types, strict=True):
             self.choose[media_type.encode()] = (head, encode)
 
@@ -134,9 +138,7 @@ class Encoders:
         """
         index = negotiate(None if accept is None else accept.decode("latin-1"), self.media_types)
         if index is None:
-            raise NotAcceptable(
-                f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"}
-            )
+            raise NotAcceptable(f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"})
         chosen = self.offers[index]
         if accept is not None and len(accept) <= 256 and len(self.choose) < 64:
             self.choose[accept] = chosen
@@ -232,4 +234,3 @@ class Finisher:
             if status is not None:
                 response.status, response.content, response.length = status, b"", None
                 del response.headers["content-type"]
-

@@ -74,9 +74,7 @@ class ThreadPool:
             self.pending -= 1
             copy_back(context)
 
-    def _call(
-        self, context: Context, deadline: float, function: Callable[..., T], args: Any, kwargs: Any
-    ) -> T:
+    def _call(self, context: Context, deadline: float, function: Callable[..., T], args: Any, kwargs: Any) -> T:
         if time.monotonic() > deadline:
             self.refused += 1
             raise _busy()

@@ -122,9 +122,7 @@ def compile_websocket(plan: HandlerPlan, services: Services, app: _App, route: R
     return endpoint
 
 
-async def _close_after(
-    exc: Exception, request: Request, websocket: WebSocket[Any, Any], failures: Failures
-) -> None:
+async def _close_after(exc: Exception, request: Request, websocket: WebSocket[Any, Any], failures: Failures) -> None:
     """Close a WebSocket whose handler has raised."""
     if isinstance(exc, HTTPError) and exc.status < 500:
         code, reason = POLICY_VIOLATION, exc.detail or exc.title
@@ -322,7 +320,9 @@ def _dependencies_opener(plan: HandlerPlan, services: Services, app: _App) -> _O
         inline = call.depends is not None and call.depends.inline
         if call.signature.is_generator:
             is_async = call.signature.is_async
-            manager = asynccontextmanager(function) if is_async else _threaded_manager(function, None if inline else run)
+            manager = (
+                asynccontextmanager(function) if is_async else _threaded_manager(function, None if inline else run)
+            )
             steps.append((call, manager, "context"))
         else:
             steps.append((call, function, "async" if call.signature.is_async else "inline" if inline else "thread"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from quintet.errors import status_phrase
 from quintet.http.security import SecurityHeaders
 
-
 #: The first line of an HTTP/1.1 response by status.
 STATUS_LINES: dict[int, bytes] = {s: b"HTTP/1.1 %d %s\r\n" % (s, status_phrase(s).encode()) for s in range(100, 600)}
 

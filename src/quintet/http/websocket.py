@@ -124,9 +124,7 @@ class Codec:
 
     __slots__ = ("decode", "encode")
 
-    def __init__(
-        self, decode: Callable[[str | bytes], Any], encode: Callable[[Any, bool], str | bytes]
-    ) -> None:
+    def __init__(self, decode: Callable[[str | bytes], Any], encode: Callable[[Any, bool], str | bytes]) -> None:
         self.decode = decode
         self.encode = encode
 
@@ -491,7 +489,9 @@ def cut_reason(reason: str) -> str:
 def message_size(frame: str | bytes, limit: int) -> int:
     """Return the size of a message in bytes; at least right about whether it is above `limit`."""
     size = len(frame)
-    return size if isinstance(frame, bytes) or size > limit or frame.isascii() else len(frame.encode("utf-8", "replace"))
+    return (
+        size if isinstance(frame, bytes) or size > limit or frame.isascii() else len(frame.encode("utf-8", "replace"))
+    )
 
 
 # -- origins ------------------------------------------------------------------------------------------------------

@@ -171,15 +171,15 @@ class Answers:
 
     # -- what is declared by hand -------------------------------------------------------------------------------
 
-    def declared(self, responses: Mapping[int, Any]) -> dict[int, Schema]:
+    def declared(self, responses: Mapping[int, Any], produces: tuple[str, ...]) -> dict[int, Schema]:
         """Return the responses of a route's `responses=`.
 
         A value is a type, a text (the description), `(type, text)`, an `HTTPError` class (a problem document), None (no
         body), or a response object as OpenAPI has it.
         """
-        return {status: self._declared(status, value) for status, value in responses.items()}
+        return {status: self._declared(status, value, produces or self._produces) for status, value in responses.items()}
 
-    def _declared(self, status: int, value: Any) -> Schema:
+    def _declared(self, status: int, value: Any, produces: tuple[str, ...]) -> Schema:
         if isinstance(value, dict) and ("description" in value or "$ref" in value or "content" in value):
             return {"description": _phrase(status), **cast("Schema", value)}
         text = ERROR_TEXTS.get(status, _phrase(status))
@@ -192,7 +192,7 @@ class Answers:
         value = cast("Any", value)
         if inspect.isclass(value) and issubclass(value, HTTPError):
             return self._problem(status, text)
-        result = Result(value, "data", status, tuple(p for p in self._produces if p != "html"))
+        result = Result(value, "data", status, produces)
         if value in (str, bytes):
             result.kind = "text" if value is str else "bytes"
         return {"description": text, "content": self._content(result)}

@@ -191,7 +191,7 @@ class _Builder:
         assert item.route is not None
         options = item.route.options
         found: dict[int, Schema] = self.answers.successes(plan)
-        declared = self.answers.declared(options.get("responses", {}))
+        declared = self.answers.declared(options.get("responses", {}), plan.result.produces)
         for status in _error_statuses(item, plan):
             found[status] = self.answers.error(status, item.route.error_handlers)
         if requirements:

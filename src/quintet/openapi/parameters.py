@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from quintet.handlers.params import Source
 from quintet.handlers.plan import HandlerPlan, Input
-from quintet.openapi.schemas import Schema, Schemas, plain, without_none
+from quintet.openapi.schemas import Schema, Schemas, plain, without_exponent, without_none
 from quintet.schema.describe import describe
 from quintet.schema.nodes import NOTHING, ObjectNode
 
@@ -67,6 +67,7 @@ def _parameter(source: Source, key: str, annotation: Any, schemas: Schemas, text
     parameter["schema"] = schema
 
     def lift() -> None:
+        without_exponent(schema)
         found = schema.pop("description", None)
         if found and not text:
             parameter["description"] = found

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar, Unpack, cast
 
 from quintet.errors import ConfigurationError, Problem
 from quintet.routing.path import parse_template
-from quintet.routing.route import ErrorHandler, Guard, Middleware, Route, RouteOptions
+from quintet.routing.route import ErrorHandler, GroupOptions, Guard, Middleware, Route, RouteOptions
 
 H = TypeVar("H", bound=Callable[..., Any])
 G = TypeVar("G", bound=Guard)
@@ -17,8 +17,6 @@ M = TypeVar("M", bound=Middleware)
 
 #: The attribute in which `get`, `post` … leave their declaration on a controller's method.
 _MARK = "__quintet_routes__"
-#: Route options that groups hand down unless the route has its own.
-_INHERITED = ("accepts", "produces", "max_body", "timeout", "version", "include_in_schema", "websocket")
 
 
 def location(depth: int = 2) -> str:
@@ -62,7 +60,7 @@ class RouteGroup:
         tags: Sequence[str] = (),
         guards: Sequence[Guard] = (),
         middleware: Sequence[Middleware] = (),
-        **options: Unpack[RouteOptions],
+        **options: Unpack[GroupOptions],
     ) -> None:
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ConfigurationError(
@@ -80,7 +78,7 @@ class RouteGroup:
         self.tags = list(tags)
         self.guards: list[Guard] = list(guards)
         self.middleware_list: list[Middleware] = list(middleware)
-        self.options: RouteOptions = options
+        self.options: GroupOptions = options
         self.routes: list[Route] = []
         self.children: list[tuple[str, RouteGroup]] = []
         self.error_handlers: dict[type[BaseException] | int, ErrorHandler] = {}
@@ -221,9 +219,8 @@ class RouteGroup:
     def _extend(self, route: Route, between: str, prefix: str) -> Route:
         own = route.options
         options = cast("dict[str, Any]", dict(own))
-        for key in _INHERITED:
-            if key in self.options and key not in own:
-                options[key] = self.options[key]
+        for key, value in self.options.items():
+            options.setdefault(key, value)
         options["tags"] = [*self.tags, *(t for t in own.get("tags", ()) if t not in self.tags)]
         options["guards"] = [*self.guards, *own.get("guards", ())]
         options["middleware"] = [*self.middleware_list, *own.get("middleware", ())]

@@ -24,7 +24,31 @@ Guard: TypeAlias = "Callable[[Request], Awaitable[None]]"
 ErrorHandler: TypeAlias = "Callable[[Request, Any], Any]"
 
 
-class RouteOptions(TypedDict, total=False):
+class Defaults(TypedDict, total=False):
+    """What an app can set for all its routes."""
+
+    #: The body formats it reads, by name: `("json", "xml", "form", "multipart")`.
+    accepts: Sequence[str]
+    #: The formats it answers with, by name, the first being the default: `("html", "json", "xml", "csv")`.
+    produces: Sequence[str]
+    #: The largest body, in bytes.
+    max_body: int
+    #: The longest the handler may take, in seconds; then the answer is 503.
+    timeout: float
+
+
+class GroupOptions(Defaults, total=False):
+    """What a group can set for all its routes."""
+
+    #: The version of the API this route belongs to.
+    version: str
+    #: Whether it is in the OpenAPI document.
+    include_in_schema: bool
+    #: What a WebSocket route allows: origins, sizes, subprotocols.
+    websocket: WebSocketOptions
+
+
+class RouteOptions(GroupOptions, total=False):
     """What every route decorator takes."""
 
     #: The name for `url_for`; the handler's name when absent.
@@ -37,26 +61,12 @@ class RouteOptions(TypedDict, total=False):
     guards: Sequence[Guard]
     #: Middleware of this route alone, outermost first.
     middleware: Sequence[Middleware]
-    #: The largest body, in bytes.
-    max_body: int
-    #: The longest the handler may take, in seconds; then the answer is 503.
-    timeout: float
-    #: The body formats it reads, by name: `("json", "xml", "form", "multipart")`.
-    accepts: Sequence[str]
-    #: The formats it answers with, by name, the first being the default: `("html", "json", "xml", "csv")`.
-    produces: Sequence[str]
     #: The template of the HTML answer.
     template: str
     #: Run a `def` handler on the event loop; only for one that never blocks.
     inline: bool
     #: Cancel the handler when the client goes away, for methods other than GET and HEAD.
     cancel: bool
-    #: What a WebSocket route allows: origins, sizes, subprotocols.
-    websocket: WebSocketOptions
-    #: The version of the API this route belongs to.
-    version: str
-    #: Whether it is in the OpenAPI document.
-    include_in_schema: bool
     #: Marks it as deprecated in the OpenAPI document.
     deprecated: bool
     #: A short title for the documentation; from the docstring when absent.

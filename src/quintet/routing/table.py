@@ -85,9 +85,7 @@ class RouteTable(Generic[E]):
             shape = _Shape[E](positions, length)
             shapes.append(shape)
         free = tuple(i for i in range(length) if i not in positions)
-        checks = tuple(
-            (i, c.pattern) for i, c in zip(free, entry.converters, strict=False) if c.pattern is not None
-        )
+        checks = tuple((i, c.pattern) for i, c in zip(free, entry.converters, strict=False) if c.pattern is not None)
         values = itemgetter(*free) if free else lambda parts: ()
         weight = tuple(c.weight for c in entry.converters)
         key = shape.key([s if isinstance(s, str) else "" for s in segments])

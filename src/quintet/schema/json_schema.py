@@ -384,15 +384,19 @@ def _scalar(node: ScalarNode) -> Schema:
             return _sized({"type": "string", "contentEncoding": "base64"}, lengths, "Length")
         case "decimal":
             # A bound says nothing about a string to a validator; it tells readers, and code generators.
-            return _bounded({"type": "string", "format": "decimal"}, c, _NUMERIC)
+            minus = "" if any(low is not None and low >= 0 for low in (c.ge, c.gt)) else "-?"
+            pattern = rf"^{minus}(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{{1,2}})?$"
+            return _bounded({"type": "string", "format": "decimal", "pattern": pattern}, c, _NUMERIC)
         case _:
             return _bounded(_text_format(node), c, _FORMATTED)
 
 
 def _text_format(node: ScalarNode) -> Schema:
-    """`date-time` and `time` ask for an offset, which only tz=True promises."""
-    if node.kind in ("datetime", "time") and node.constraints.tz is not True:
-        return {"type": "string"} if node.constraints.tz is None else {"type": "string", "format": _LOCAL[node.kind]}
+    """`time` asks for an offset, which only tz=True promises; `date-time` does too, and says more than it harms."""
+    if node.constraints.tz is False:
+        return {"type": "string", "format": _LOCAL[node.kind]}
+    if node.kind == "time" and node.constraints.tz is None:
+        return {"type": "string"}
     return {"type": "string", "format": _FORMATS[node.kind]}
 
 

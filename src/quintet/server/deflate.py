@@ -137,9 +137,7 @@ class BoundedMessages(Extension):
             return CloseReason.MESSAGE_TOO_BIG  # 1 KiB: what deflate may add to data that it cannot compress
         return RsvBits(self._deflate is not None, False, False)
 
-    def frame_inbound_payload_data(
-        self, proto: FrameDecoder | FrameProtocol, data: bytes
-    ) -> bytes | CloseReason:
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
         """Decompress a piece of a frame and add up its size."""
         if self._is_control:
             return data
@@ -148,9 +146,7 @@ class BoundedMessages(Extension):
         self._size += len(data)
         return CloseReason.MESSAGE_TOO_BIG if self._size > self._limit else data
 
-    def frame_inbound_complete(
-        self, proto: FrameDecoder | FrameProtocol, fin: bool
-    ) -> bytes | CloseReason | None:
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
         """End a message."""
         if self._is_control or not fin or not self._is_compressed:
             return None

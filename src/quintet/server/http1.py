@@ -157,9 +157,7 @@ class Http1Protocol(NativeProtocol):
         if error is not None:
             self._fail(error)
 
-    def _head_error(
-        self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]
-    ) -> HTTPError | None:
+    def _head_error(self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]) -> HTTPError | None:
         """Return what is wrong with a complete head, beyond its syntax."""
         limits = self.dispatcher.limits
         if len(raw) > limits.header_count:
@@ -264,4 +262,3 @@ class Http1Protocol(NativeProtocol):
         self.last = True
         if not self.lost and not self.transport.is_closing():
             self.transport.pause_reading()
-

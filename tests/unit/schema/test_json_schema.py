@@ -75,7 +75,7 @@ def test_a_struct_is_a_component() -> None:
     assert item["required"] == ["price", "when"]
     assert item["additionalProperties"] is False
     assert item["properties"]["price"] == {
-        "type": "string", "format": "decimal", "minimum": 0, "description": "In euros.", "examples": ["1.50"],
+        "type": "string", "format": "decimal", "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$", "minimum": 0, "description": "In euros.", "examples": ["1.50"],
     }  # fmt: skip
     assert item["properties"]["when"] == {"type": "string", "format": "date", "formatMinimum": "2020-01-01"}
     assert item["properties"]["color"] == {"$ref": "#/$defs/Color", "default": "red"}
@@ -99,6 +99,7 @@ def test_a_struct_is_a_component() -> None:
         (Literal["a", 1, None], {"enum": ["a", 1, None]}),
         (bytes, {"type": "string", "contentEncoding": "base64"}),
         (Annotated[datetime.datetime, Meta(tz=True)], {"type": "string", "format": "date-time"}),
+        (datetime.datetime, {"type": "string", "format": "date-time"}),
         (datetime.timedelta, {"type": "string", "format": "duration"}),
         (Annotated[str, Meta(pattern="^a"), Meta(pattern="z$")], {"type": "string", "pattern": "^a", "allOf": [{"pattern": "z$"}]}),
         (Annotated[str, Meta(extra_json_schema={"format": "email"})], {"type": "string", "format": "email"}),
