@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import msgspec
@@ -114,8 +114,13 @@ def _parameter(item: Input, text: str, positional: bool) -> click.Parameter:
         multiple=many,
         default=None,
         help=text or None,
-        metavar=type_text(strip(item.annotation)).upper(),
+        metavar=type_text(_item_type(item.annotation) if many else strip(item.annotation)).upper(),
     )
+
+
+def _item_type(annotation: Any) -> Any:
+    arguments = get_args(strip(annotation))
+    return strip(arguments[0]) if arguments else str
 
 
 def _read(item: Input, given: Any) -> Any:
