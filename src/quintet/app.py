@@ -95,6 +95,8 @@ class Application(RouteGroup):
         self.security = security or SecurityHeaders()
         self.hosts = HostPolicy(tuple(allowed_hosts))
         self.proxies = proxies
+        if proxies is not None:
+            proxies.hosts = self.hosts
         self.trailing_slash = trailing_slash
         self.versioning = versioning
         self.request_id = request_id
@@ -321,6 +323,7 @@ class Application(RouteGroup):
                 mount_endpoint(route.handler, self.threads, template.text),
                 route.options.get("middleware", ()),
                 self._on_error,
+                self._finisher.finish,
             )
             converters = converters_of(template, None)
             return [
@@ -477,7 +480,11 @@ class Application(RouteGroup):
         async def endpoint(request: Request) -> tuple[Head, bytes]:
             return head, b""
 
-        return CompiledRoute(compose(endpoint, self.middleware_list, self._on_error), method="OPTIONS", kind="answer")
+        return CompiledRoute(
+            compose(endpoint, self.middleware_list, self._on_error, self._finisher.finish),
+            method="OPTIONS",
+            kind="answer",
+        )
 
     def _answer(self, function: Callable[[Request], Response[Any]]) -> CompiledRoute:
         async def endpoint(request: Request) -> Response[Any]:
@@ -486,7 +493,9 @@ class Application(RouteGroup):
             except Exception as exc:  # noqa: BLE001 - answered below
                 return await self._on_error(request, exc)
 
-        return CompiledRoute(compose(endpoint, self.middleware_list, self._on_error), kind="answer")
+        return CompiledRoute(
+            compose(endpoint, self.middleware_list, self._on_error, self._finisher.finish), kind="answer"
+        )
 
     # -- dispatching --------------------------------------------------------------------------------------------
 

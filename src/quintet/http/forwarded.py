@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from quintet.errors import ConfigurationError, Problem
-from quintet.http.host import valid_host
+from quintet.http.host import HostPolicy, valid_host
 
 #: The number of list entries that are looked at, from the right.
 MAX_HOPS = 32
@@ -68,7 +68,7 @@ class ProxyPolicy:
         ConfigurationError: an entry is not a network, or `*` comes without `hops`.
     """
 
-    __slots__ = ("_all", "_known", "_networks", "_unix", "header", "hops", "trusted")
+    __slots__ = ("_all", "_known", "_networks", "_unix", "header", "hops", "hosts", "trusted")
 
     def __init__(
         self,
@@ -79,6 +79,8 @@ class ProxyPolicy:
         self.trusted: tuple[str, ...] = tuple(trusted)
         self.hops: int | None = hops
         self.header: str = header
+        #: The hosts that are served: a proxy that passes on another one from its client is not believed in this.
+        self.hosts: HostPolicy | None = None
         self._all: bool = "*" in self.trusted
         self._unix: bool = "unix" in self.trusted
         self._known: dict[str, bool] = {}
@@ -117,6 +119,12 @@ class ProxyPolicy:
         """
         if not self.trusts(peer):
             return Client(peer, scheme)
+        client = self._resolve(peer, headers, scheme)
+        if client.authority is not None and self.hosts is not None and not self.hosts.allows(client.authority):
+            return msgspec.structs.replace(client, authority=None)
+        return client
+
+    def _resolve(self, peer: str, headers: HeaderReader, scheme: str) -> Client:
         if self.header == "forwarded":
             return self._walk(Client(peer, scheme), _read_forwarded(headers.get("forwarded") or ""))
         found = self._walk(Client(peer, scheme), _read_addresses(headers.get("x-forwarded-for") or ""))

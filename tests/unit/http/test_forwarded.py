@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from quintet.errors import ConfigurationError
 from quintet.http.forwarded import Client, ProxyPolicy
 from quintet.http.headers import Headers
+from quintet.http.host import HostPolicy
 
 PROXY = "10.0.0.1"
 
@@ -190,3 +191,10 @@ def test_h7_reading_is_linear(unit: str) -> None:
     for policy in TRUSTING, RFC7239:
         resolve(policy, forwarded=text, x_forwarded_for=text, x_forwarded_proto=text, x_forwarded_host=text)
     assert time.process_time() - start < 1
+
+
+def test_a_forwarded_host_that_is_not_served_is_not_believed() -> None:
+    policy = ProxyPolicy(("10.0.0.0/8",))
+    policy.hosts = HostPolicy(("example.com",))
+    assert resolve(policy, x_forwarded_host="evil.example").authority is None
+    assert resolve(policy, x_forwarded_host="example.com").authority == "example.com"
