@@ -14,8 +14,8 @@ from quintet.errors import ConfigurationError, Problem, ServiceUnavailable
 from quintet.handlers.bind import Binder, strip
 from quintet.handlers.compile import Endpoint, OnError, Outcome, compile_endpoint
 from quintet.handlers.params import Source
-from quintet.handlers.plan import HandlerPlan, Input
-from quintet.handlers.results import DEFAULT_PRODUCES, plan_result
+from quintet.handlers.plan import HandlerPlan, Input, Result
+from quintet.handlers.results import DEFAULT_PRODUCES, Finisher, plan_result
 from quintet.handlers.services import Services
 from quintet.handlers.signature import describe, read_signature
 from quintet.http.request import Request
@@ -24,6 +24,9 @@ from quintet.routing.path import CONVERTERS, Converter, Template, enum_converter
 from quintet.routing.route import Middleware, Route
 from quintet.schema.describe import describe as describe_type
 from quintet.schema.nodes import ObjectNode, UnionNode
+
+#: Encodes an answer.
+Finish = Callable[[Request, Any], Response[Any]]
 
 _BODIED = {"POST", "PUT", "PATCH", "DELETE", "*"}
 _BY_TYPE: dict[Any, str] = {int: "int", float: "float", UUID: "uuid", date: "date", str: "str"}
@@ -150,7 +153,8 @@ def build_endpoint(
         ) from exc
     if plan.timeout is not None:
         endpoint = with_timeout(endpoint, plan.timeout, on_error)
-    return compose(endpoint, plan.middleware, on_error)
+    answers = Finisher(Result(Any, "dynamic", 200), None, services)  # for what a middleware returns by itself
+    return compose(endpoint, plan.middleware, on_error, answers.finish)
 
 
 def with_timeout(endpoint: Endpoint, seconds: float, on_error: OnError) -> Endpoint:
@@ -170,8 +174,15 @@ def with_timeout(endpoint: Endpoint, seconds: float, on_error: OnError) -> Endpo
     return timed
 
 
-def compose(endpoint: Endpoint, middleware: Sequence[Middleware], on_error: OnError) -> Endpoint:
-    """Put middleware around an endpoint, once; the first is the outermost."""
+def compose(endpoint: Endpoint, middleware: Sequence[Middleware], on_error: OnError, finish: Finish) -> Endpoint:
+    """Put middleware around an endpoint, once; the first is the outermost.
+
+    Args:
+        endpoint: what they surround.
+        middleware: the functions.
+        on_error: answers the exceptions that leave them.
+        finish: encodes an answer that one of them has made by itself.
+    """
     if not middleware:
         return endpoint
 
@@ -181,7 +192,7 @@ def compose(endpoint: Endpoint, middleware: Sequence[Middleware], on_error: OnEr
 
     call: Callable[[Request], Awaitable[Response[Any]]] = innermost
     for function in reversed(middleware):
-        call = _bind(function, call)
+        call = _bind(function, call, finish)
 
     async def outermost(request: Request) -> Response[Any]:
         try:
@@ -193,9 +204,17 @@ def compose(endpoint: Endpoint, middleware: Sequence[Middleware], on_error: OnEr
 
 
 def _bind(
-    function: Middleware, call_next: Callable[[Request], Awaitable[Response[Any]]]
+    function: Middleware, call_next: Callable[[Request], Awaitable[Response[Any]]], finish: Finish
 ) -> Callable[[Request], Awaitable[Response[Any]]]:
-    return lambda request: function(request, call_next)
+    async def call(request: Request) -> Response[Any]:
+        response: Any = await function(request, call_next)
+        if isinstance(response, Response) and response.content is not None:
+            return response
+        if response is None:
+            raise TypeError(f"the middleware {describe(function)} returned None; it must return a response")
+        return finish(request, response)
+
+    return call
 
 
 def prepared_response(head: Any, body: bytes) -> Response[Any]:
