@@ -304,6 +304,7 @@ class Application(RouteGroup):
             proxies=self.proxies,
             request_id=self.request_id,
             access_log=self.access_log,
+            static={p.encode(): (p, methods) for p, methods in self._static.items() if quote_path(p) == p},
         )
 
     def _plan(self, route: Route) -> HandlerPlan:

@@ -79,6 +79,7 @@ class Dispatcher:
         proxies: ProxyPolicy | None = None,
         request_id: bool = True,
         access_log: AccessLog | None = None,
+        static: dict[bytes, tuple[str, dict[str, CompiledRoute]]] | None = None,
     ) -> None:
         self.find = find
         self.find_websocket = find_websocket
@@ -90,6 +91,8 @@ class Dispatcher:
         self.request_id = request_id
         self._security_fields: dict[str, list[tuple[str, str]]] = {}
         self.access_log = access_log
+        #: Paths without parameters by the bytes of their target: the decoded path and its routes by method.
+        self.static: dict[bytes, tuple[str, dict[str, CompiledRoute]]] = static or {}
         #: Whether WSGI runs a route in the server's thread; filled as it is asked.
         self.runs_inline: dict[Any, bool] = {}
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextvars import copy_context
 from typing import Any
 
-from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError
+from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError, InternalServerError
 from quintet.http.connection import Connection
 from quintet.http.dates import http_date
 from quintet.http.head import STATUS_LINES
@@ -28,6 +28,8 @@ logger = logging.getLogger("quintet.server")
 
 #: Bytes of a body that wait for the handler before the client is told to wait.
 BODY_BUFFER = 256 * 1024
+#: Seconds for which a connection whose request was not read to its end is kept for the client to read the answer.
+LINGER = 2.0
 
 
 class NativeServer:
@@ -78,14 +80,15 @@ class NativeServer:
 class BodyStream:
     """The chunks of a body as they arrive, with back-pressure."""
 
-    __slots__ = ("_chunks", "_ended", "_error", "_protocol", "_size", "_waiter")
+    __slots__ = ("_chunks", "_error", "_protocol", "_size", "_waiter", "ended")
 
     def __init__(self, protocol: NativeProtocol, chunks: list[bytes]) -> None:
         self._protocol = protocol
         self._chunks = deque(chunks)
         self._size = sum(map(len, chunks))
         self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
+        #: Whether nothing more comes.
+        self.ended = False
         self._error: BaseException | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -97,10 +100,11 @@ class BodyStream:
         self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that no more comes."""
-        self._ended = True
-        self._error = self._error or error
-        self._wake()
+        """Say that no more comes; what happens after a body's end changes nothing."""
+        if not self.ended:
+            self.ended = True
+            self._error = error
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -118,7 +122,7 @@ class BodyStream:
         while not self._chunks:
             if self._error is not None:
                 raise self._error
-            if self._ended:
+            if self.ended:
                 raise StopAsyncIteration
             self._protocol.want_body()
             self._waiter = self._protocol.server.loop.create_future()
@@ -153,8 +157,9 @@ class NativeProtocol(asyncio.Protocol):
     """One connection: requests in, answers out, in order."""
 
     __slots__ = (
-        "_gone", "_paused", "body", "busy", "connection", "deadline", "dispatcher", "driver", "expects", "host",
-        "last", "lost", "queue", "route", "server", "started", "task", "transport", "version_1_0", "waiting",
+        "_advancing", "_crashes", "_gone", "_paused", "_sending", "body", "busy", "connection", "deadline", "dispatcher",
+        "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started", "task",
+        "transport", "unread", "version_1_0", "waiting",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -163,7 +168,8 @@ class NativeProtocol(asyncio.Protocol):
         self.server = server
         self.dispatcher = server.dispatcher
         self.driver = server.driver
-        self.queue: deque[Request] = deque()
+        #: Requests that wait for their turn, and whether each is HTTP/1.0.
+        self.queue: deque[tuple[Request, bool]] = deque()
         #: The request being answered.
         self.busy: Request | None = None
         self.route: CompiledRoute | None = None
@@ -173,6 +179,11 @@ class NativeProtocol(asyncio.Protocol):
         #: No request comes after those that are here.
         self.last = False
         self.lost = False
+        #: The client may still be sending what nobody will read.
+        self.unread = False
+        #: The last answer is written; the client has a moment to read it.
+        self.lingering = False
+        #: Whether the request being answered is HTTP/1.0.
         self.version_1_0 = False
         self.expects = False
         #: A request whose body is arriving waits for the answers before it.
@@ -180,6 +191,11 @@ class NativeProtocol(asyncio.Protocol):
         self.started = 0.0
         self._paused: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
+        #: Something of the answer is written.
+        self._sending = False
+        #: The request being answered has crashed, and gets an answer that says so.
+        self._crashes = False
+        self._advancing = False
         self.deadline = server.now + self.dispatcher.limits.header_timeout
 
     # -- the transport ------------------------------------------------------------------------------------------
@@ -209,15 +225,18 @@ class NativeProtocol(asyncio.Protocol):
                 task.cancel()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly: streams wait."""
+        """The client reads too slowly: streams wait, and so do its next requests."""
         if self._paused is None:
             self._paused = self.server.loop.create_future()
+            self.host = None  # PERF: keeps requests away from the short way, which need not look for this
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         paused, self._paused = self._paused, None
         if paused is not None and not paused.done():
             paused.set_result(None)
+        if self.busy is None and not self.lost:
+            self._advance()
 
     async def wait_lost(self) -> None:
         """Return when the client has gone."""
@@ -233,7 +252,7 @@ class NativeProtocol(asyncio.Protocol):
 
     def resume_body(self) -> None:
         """Read on."""
-        if not self.lost:
+        if not self.lost and len(self.queue) < self.dispatcher.limits.pipeline:
             self.transport.resume_reading()
 
     def want_body(self) -> None:
@@ -261,17 +280,20 @@ class NativeProtocol(asyncio.Protocol):
     # -- requests -----------------------------------------------------------------------------------------------
 
     def request(
-        self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes | None
+        self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes | None, *, old: bool = False
     ) -> tuple[Request, HTTPError | None]:
-        """Build a request from a parsed head; the error is what makes it unanswerable by any route."""
+        """Build a request from a parsed head; the error is what makes it unanswerable by any route.
+
+        `old` is whether it is HTTP/1.0.
+        """
         fields = dict(raw)
         try:
             path, query, authority = split_target(target)
             coding = fields.get(b"transfer-encoding")
-            if coding is not None and coding.lower() != b"chunked":
-                raise BadRequest("the only transfer coding is chunked")
+            if coding is not None:
+                _check_coding(coding, raw, old)
             host = fields.get(b"host")
-            if host is not None or not self.version_1_0:
+            if host is not None or not old:
                 self.dispatcher.check_host(host, sum(name == b"host" for name, _ in raw))
             if authority is not None:
                 self.dispatcher.check_host(authority)
@@ -293,15 +315,10 @@ class NativeProtocol(asyncio.Protocol):
         `request`, `start` and `finish`, which do the same step by step.
         """
         fields = dict(raw)
-        path, _, query = target.partition(b"?")
         if (
             fields.get(b"host") != self.host
             or len(fields) != len(raw)
             or self.busy is not None
-            or b"%" in path
-            or b"#" in query
-            or target[0] != _SLASH
-            or not path.isascii()
             or self.host is None
             or self.last
             or (body and b"transfer-encoding" in fields)
@@ -309,9 +326,19 @@ class NativeProtocol(asyncio.Protocol):
         ):
             self.message_slowly(method, target, raw, body)
             return
-        request = Request(method, path.decode(), query, raw, fields, body, self.connection)
         dispatcher, server = self.dispatcher, self.server
-        route, request.params = dispatcher.find(method, request.path)
+        static = dispatcher.static.get(target)
+        if static is not None:
+            request = Request(method, static[0], b"", raw, fields, body, self.connection)
+            route = static[1].get(method) or static[1]["*"]
+        else:
+            path, _, query = target.partition(b"?")
+            if b"%" in path or b"#" in query or target[0] != _SLASH or not path.isascii():
+                self.message_slowly(method, target, raw, body)
+                return
+            request = Request(method, path.decode(), query, raw, fields, body, self.connection)
+            route, request.params = dispatcher.find(method, request.path)
+        self.version_1_0 = False
         request.route = route
         self.started = time.monotonic() if dispatcher.access_log is not None else server.now
         try:
@@ -355,24 +382,28 @@ class NativeProtocol(asyncio.Protocol):
 
     def message_slowly(self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer a whole request step by step."""
-        request, error = self.request(method, target, raw, body)
+        old = self.is_http_1_0()
+        request, error = self.request(method, target, raw, body, old=old)
         if error is not None:
             self.refuse(request, error)
-        elif self.busy is None:
-            self.start(request)
         else:
-            self.queue.append(request)
-            if len(self.queue) >= self.dispatcher.limits.pipeline:
-                self.transport.pause_reading()
+            self.enter(request, old)
+
+    def enter(self, request: Request, old: bool) -> None:
+        """Answer a request, or let it wait for those before it, and for a client that reads slowly."""
+        if self.busy is None and self._paused is None and not self.queue:
+            self.version_1_0 = old
+            self.start(request)
+            return
+        self.queue.append((request, old))
+        if len(self.queue) >= self.dispatcher.limits.pipeline:
+            self.transport.pause_reading()
 
     def refuse(self, request: Request, error: HTTPError) -> None:
         """Answer an error found before routing, and close."""
         self.last = True
         request.route = self.dispatcher.refuse(error)
-        if self.busy is None:
-            self.start(request)
-        else:
-            self.queue.append(request)
+        self.enter(request, False)
 
     def start(self, request: Request) -> None:
         """Answer a request: find its route and drive its handler."""
@@ -422,17 +453,30 @@ class NativeProtocol(asyncio.Protocol):
             self.finish(request, result)
 
     def _crashed(self, error: BaseException) -> None:
-        if not isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
-            self.report("a request ended without an answer", error)
+        """End a request whose endpoint has raised: by a 500 where nothing is written yet, else by a cut connection."""
         request = self.busy
-        if request is not None:
-            self._conclude(request, None)
-        self.transport.abort()
+        gone = self.lost or isinstance(error, ClientDisconnected)
+        if not gone:
+            self.report("a request ended without an answer", error)
+        if gone or request is None or self._sending or self._crashes:
+            if request is not None:
+                self._conclude(request, None)
+            self.transport.abort()
+            return
+        self._crashes = self.last = True
+        request.route = self.dispatcher.refuse(InternalServerError("the server failed to answer; the failure was logged"))
+        self.start(request)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
     def finish(self, request: Request, outcome: Any) -> None:
         """Write an outcome and go on with the next request."""
+        try:
+            self._answer(request, outcome)
+        except Exception as exc:  # noqa: BLE001 - an outcome that cannot be written, such as one with an unknown status
+            self._crashed(exc)
+
+    def _answer(self, request: Request, outcome: Any) -> None:
         if type(outcome) is tuple:
             head, content = outcome
             fields = list(head.fields)
@@ -444,8 +488,9 @@ class NativeProtocol(asyncio.Protocol):
             response = outcome
             fields = merge_headers(outcome, self.dispatcher, request)
             status, content, length = outcome.status or 200, outcome.content or b"", outcome.length
-        unread = self.body is not None and not self.body._ended  # pyright: ignore[reportPrivateUsage]
-        closing = (self.last and not self.queue) or unread or self.server.stopping
+        if self.body is not None and not self.body.ended:
+            self.unread = self.last = True
+        closing = (self.last and not self.queue) or self.server.stopping
         if closing:
             self.last = True
         streamed = not isinstance(content, bytes)
@@ -454,6 +499,7 @@ class NativeProtocol(asyncio.Protocol):
             length = len(content)
         if length is None and self.version_1_0:
             closing = self.last = True
+            self.queue.clear()
         lines = [STATUS_LINES[status]]
         lines += [b"%b: %b\r\n" % (n.encode("latin-1"), v.encode("latin-1")) for n, v in fields if n != "connection"]
         lines.append(self.server.date)
@@ -469,6 +515,7 @@ class NativeProtocol(asyncio.Protocol):
         elif self.version_1_0:
             lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
+        self._sending = True
         if streamed and not bodiless and request.method != "HEAD":
             self.transport.write(b"".join(lines))
             sending = self._send(request, content, chunked, status, response)
@@ -546,13 +593,41 @@ class NativeProtocol(asyncio.Protocol):
         if self.lost:
             return
         if self.last and not self.queue:
-            self.transport.close()
+            self._close()
             return
         self.deadline = self.server.keep_alive_deadline
-        if self.queue:
-            self._next()
-        elif self.waiting:
-            self.begin_waiting()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Answer the requests that have waited, as far as they end at once."""
+        if self._advancing:
+            return  # called by an answer that ended at once: the loop below goes on
+        self._advancing = True
+        try:
+            while self.busy is None and self._paused is None and not self.lost:
+                if self.queue:
+                    self._next()
+                elif self.waiting:
+                    self.begin_waiting()
+                else:
+                    break
+        finally:
+            self._advancing = False
+
+    def _close(self) -> None:
+        """Close the connection after its last answer.
+
+        Where the client is still sending, the answer would be lost by a plain close: the system tells the client that
+        nobody reads, and it throws away what it has received (RFC 9112, section 9.6). So what comes is read and dropped
+        for a moment.
+        """
+        if not self.unread or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.lingering = True
+        self.deadline = time.monotonic() + LINGER
+        self.transport.write_eof()
+        self.transport.resume_reading()
 
     def is_http_1_0(self) -> bool:
         """Tell whether the request just parsed is HTTP/1.0, and remember it."""
@@ -564,6 +639,7 @@ class NativeProtocol(asyncio.Protocol):
     def _conclude(self, request: Request, response: Any) -> None:
         """Run what was to be done after the answer."""
         self.busy = None
+        self._sending = self._crashes = False
         self.task = None
         self.body = None
         callbacks = [*(request.after or ()), *(response.after if isinstance(response, Response) else ())]
@@ -587,7 +663,7 @@ class NativeProtocol(asyncio.Protocol):
         self.driver.start(run(), copy_context(), done)
 
     def _next(self) -> None:
-        request = self.queue.popleft()
+        request, self.version_1_0 = self.queue.popleft()
         if len(self.queue) == self.dispatcher.limits.pipeline - 1:
             self.transport.resume_reading()
         self.start(request)
@@ -598,6 +674,14 @@ class NativeProtocol(asyncio.Protocol):
             return
         request = Request("GET", "/", b"", [], {}, b"", self.connection)
         self.refuse(request, error)
+
+
+def _check_coding(coding: bytes, raw: list[tuple[bytes, bytes]], old: bool) -> None:
+    """Refuse every Transfer-Encoding but one `chunked` (RFC 9112, section 6.1)."""
+    if old:
+        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+    if coding.lower() != b"chunked" or sum(name == b"transfer-encoding" for name, _ in raw) > 1:
+        raise BadRequest("the only transfer coding is chunked")
 
 
 _FAR = float("inf")
