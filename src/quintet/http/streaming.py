@@ -11,6 +11,9 @@ from quintet.http.sse import Event, encode_event
 if TYPE_CHECKING:
     from quintet.http.request import Request
 
+#: What an event stream sends in silence; clients ignore it.
+KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
+
 _END = object()
 
 
@@ -64,37 +67,87 @@ def iterate_chunks(chunks: Any, run: Callable[..., Awaitable[Any]]) -> AsyncIter
 
 async def event_chunks(
     request: Request,
-    events: AsyncIterable[Any],
+    events: AsyncIterable[Any] | Iterable[Any],
     encode: Callable[[Any], bytes],
     keep_alive: float,
     run: Callable[..., Awaitable[Any]] | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[bytes]:
-    """Yield server-sent events, and a comment after every `keep_alive` seconds of silence."""
-    iterator: Any = iterate_async(events, run) if run is not None else events.__aiter__()
-    pending: asyncio.Future[Any] | None = None
+    """Yield server-sent events, and a comment after every `keep_alive` seconds of silence, until the client goes.
+
+    Data that is text is sent as it is; other data goes through `encode`.
+    """
+    items = _Items(iterate_async(events, run or request.connection.run_sync or asyncio.to_thread))
+    gone = asyncio.ensure_future(request.connection.disconnected())
+
+    def encode_data(data: Any) -> bytes:
+        return data.encode() if isinstance(data, str) else encode(data)
+
     try:
         while True:
-            if pending is None:
-                pending = asyncio.ensure_future(anext(iterator))
-            done, _ = await asyncio.wait((pending,), timeout=keep_alive)
-            if not done:
-                yield b": keep-alive\n\n"
-                continue
-            try:
-                value = pending.result()
-            except StopAsyncIteration:
+            item = items.ask()
+            while not item.done():
+                done, _ = await asyncio.wait((item, gone), timeout=keep_alive, return_when=asyncio.FIRST_COMPLETED)
+                if gone in done:
+                    return
+                if not done:
+                    yield KEEP_ALIVE_COMMENT
+            value = item.result()
+            if value is _END:
                 return
-            pending = None
-            yield encode_event(value if isinstance(value, Event) else Event(data=value), encode)
+            yield encode_event(value if isinstance(value, Event) else Event(data=value), encode_data)
     finally:
-        if pending is not None and not pending.done():
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
-        await _finish(iterator, close)
+        gone.cancel()
+        try:
+            await items.stop()
+        finally:
+            if close is not None:
+                await close()
 
 
-async def _finish(iterator: Any, close: Callable[[], Awaitable[None]] | None) -> None:
+class _Items:
+    """Runs an iterator in one task, one item for each time it is asked.
+
+    A generator that is waited for with a time limit needs a task; one for all its items, because what it opens around
+    a `yield` (a task group, a timeout) belongs to the task that opened it.
+    """
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self._iterator = iterator
+        self._wanted = asyncio.Event()
+        self._item: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.ensure_future(self._run())
+
+    def ask(self) -> asyncio.Future[Any]:
+        """Return the next item as a future, `_END` behind the last one."""
+        self._item = asyncio.get_running_loop().create_future()
+        self._wanted.set()
+        return self._item
+
+    async def stop(self) -> None:
+        """End the iterator where it is."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._item.done() and not self._item.cancelled():
+            self._item.exception()  # nobody asks for it any more
+
+    async def _run(self) -> None:
+        try:
+            await self._wanted.wait()
+            self._wanted.clear()
+            async for value in self._iterator:
+                self._item.set_result(value)
+                await self._wanted.wait()
+                self._wanted.clear()
+            self._item.set_result(_END)
+        except Exception as exc:  # noqa: BLE001 - raised where the item was asked for
+            if not self._item.done():
+                self._item.set_exception(exc)
+        finally:
+            await _finish(self._iterator, None)
+
+
+async def _finish(iterator: AsyncIterator[Any], close: Callable[[], Awaitable[None]] | None) -> None:
     try:
         aclose = getattr(iterator, "aclose", None)
         if aclose is not None:
