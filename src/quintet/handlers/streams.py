@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from quintet.http.response import Response
+from quintet.http.response import EventStream, Response
 from quintet.http.streaming import encoded_chunks, event_chunks
 from quintet.schema.output import compile_output
 
@@ -63,6 +63,11 @@ class Streamer:
     ) -> Response[Any]:
         """Return the response that streams `values`; `close` is awaited when it has ended, however it ends."""
         run = request.connection.run_sync or self._services.threads.run
+        if isinstance(values, EventStream):
+            assert self._encode is not None
+            values.headers.set("content-type", self.media_type)
+            values.content = event_chunks(request, values.events, self._encode, values.keep_alive, run, close)
+            return values
         response: Response[Any] = Response(None, self.status, media_type=self.media_type)
         response.headers.set("content-type", self.media_type)
         if self.events:
