@@ -1,7 +1,9 @@
 """RSGI: `App` on Granian, with fewer steps than ASGI.
 
-Granian hands bodies over as one awaitable or as chunks, and raises `RSGIProtocolClosed` where a client has gone or its
-body is truncated. It writes Date and Transfer-Encoding itself.
+Granian hands bodies over as one awaitable, which raises `RSGIProtocolClosed` where the body is truncated, or as chunks:
+an intact body ends with one empty chunk, a broken one with two. It writes Date and Transfer-Encoding itself. What it
+hides: paths come decoded, with a replacement character for what is not UTF-8, so a path that holds one is refused; and
+a header field that is not ASCII is dropped.
 """
 
 from __future__ import annotations
@@ -10,21 +12,20 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from quintet.errors import ClientDisconnected, HTTPError
+from quintet.errors import BadRequest, ClientDisconnected, HTTPError
 from quintet.http.request import Request
 from quintet.http.response import Response
+from quintet.http.url import check_path
 from quintet.protocols.context import logger
 from quintet.protocols.dispatcher import Dispatcher, merge_headers
 from quintet.protocols.exchange import Exchange, PulledConnection, close_chunks
 from quintet.protocols.intake import (
     Served,
-    absolute_target,
     check_host,
     check_size,
     fields_of,
     method_error,
     refused,
-    settle_path,
 )
 
 
@@ -95,10 +96,12 @@ class RSGIConnection(PulledConnection):
         """
         if self._chunks is None:
             self._chunks = aiter(self._protocol)
-        while True:
-            chunk: bytes = await self._receive(anext(self._chunks))
-            if chunk:
-                return chunk
+        chunk: bytes = await self._receive(anext(self._chunks))
+        if not chunk:
+            chunk = await self._receive(anext(self._chunks))
+            if not chunk:
+                raise ClientDisconnected("the body is truncated or malformed")
+        return chunk
 
 
 class _Exchange(Exchange):
@@ -115,18 +118,19 @@ class _Exchange(Exchange):
         scope, dispatcher = self._scope, self.dispatcher
         method: str = scope.method
         raw, fields = fields_of([(n.encode("latin-1"), v.encode("latin-1")) for n, v in scope.headers.items()])
-        target: bytes = scope.path.encode()
+        path: str = scope.path
         query: bytes = scope.query_string.encode()
+        authority: str | None = scope.authority
         try:
-            if b"host" not in fields and scope.authority:  # HTTP/2 has it in :authority
-                raw.append((b"host", scope.authority.encode()))
+            check_size(raw, fields, len(path) + len(query), dispatcher.limits)
+            if authority is not None:  # of HTTP/2, or of a target in absolute form
+                if b"host" in fields:
+                    check_host(dispatcher, raw, fields, self.version)
+                raw = [*(pair for pair in raw if pair[0] != b"host"), (b"host", authority.encode())]
                 fields = dict(raw)
-            check_size(raw, fields, len(target) + len(query), dispatcher.limits)
-            check_host(dispatcher, raw, fields, "1.0" if self.version in ("1", "1.0") else self.version)
-            if not target.startswith(b"/") and b"://" in target:
-                target, raw = absolute_target(dispatcher, target, raw)
-                fields = dict(raw)
-            path = settle_path(target.decode(), target, "")
+            check_host(dispatcher, raw, fields, self.version)
+            if "\ufffd" in check_path(path):
+                raise BadRequest("the path is not valid UTF-8")
             error = method_error(method)
             if error is not None:
                 raise error
