@@ -8,12 +8,13 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from quintet.errors import ClientDisconnected, HTTPError, InternalServerError, ValidationError
 from quintet.http.headers import vary
+from quintet.http.request import quote_path
 from quintet.http.response import HTML, Response
 from quintet.media.negotiation import negotiate
 
@@ -106,7 +107,7 @@ class Failures:
             offer = OFFERS[0]
         response: Response[Any] = Response(None, error.status, headers=error.headers)
         document = error.document()
-        document.setdefault("instance", request.path)
+        document.setdefault("instance", quote_path(request.path))  # a URI reference (RFC 9457, section 3.1.5)
         if error.status >= 500:
             document["request_id"] = request.id
         if offer == "text/html":
@@ -185,9 +186,9 @@ def problem_xml(document: dict[str, Any]) -> bytes:
         if isinstance(value, msgspec.Struct):
             value = msgspec.to_builtins(value)
         if isinstance(value, dict):
-            inner = "".join(element(str(k), v) for k, v in value.items())
+            inner = "".join(element(str(k), v) for k, v in cast("dict[Any, Any]", value).items())
         elif isinstance(value, (list, tuple)):
-            inner = "".join(element("i", v) for v in value)
+            inner = "".join(element("i", v) for v in cast("list[Any]", value))
         else:
             inner = escape("".join(c for c in str(value) if c >= " " or c in "\t\n"))
         tag = name if name.isidentifier() else "i"

@@ -387,6 +387,8 @@ def _scalar(node: ScalarNode) -> Schema:
             minus = "" if any(low is not None and low >= 0 for low in (c.ge, c.gt)) else "-?"
             pattern = rf"^{minus}(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{{1,2}})?$"
             return _bounded({"type": "string", "format": "decimal", "pattern": pattern}, c, _NUMERIC)
+        case "timedelta":
+            return _bounded({"type": "string", "format": "duration", "pattern": _DURATION}, c, _FORMATTED)
         case _:
             return _bounded(_text_format(node), c, _FORMATTED)
 
@@ -400,6 +402,8 @@ def _text_format(node: ScalarNode) -> Schema:
     return {"type": "string", "format": _FORMATS[node.kind]}
 
 
+#: Days to seconds: how long a week, a month or a year is depends on the calendar.
+_DURATION = r"^[+-]?P([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?$"
 _LOCAL = {"datetime": "date-time-local", "time": "time-local"}
 
 

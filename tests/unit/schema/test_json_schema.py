@@ -100,7 +100,14 @@ def test_a_struct_is_a_component() -> None:
         (bytes, {"type": "string", "contentEncoding": "base64"}),
         (Annotated[datetime.datetime, Meta(tz=True)], {"type": "string", "format": "date-time"}),
         (datetime.datetime, {"type": "string", "format": "date-time"}),
-        (datetime.timedelta, {"type": "string", "format": "duration"}),
+        (
+            datetime.timedelta,
+            {
+                "type": "string",
+                "format": "duration",
+                "pattern": r"^[+-]?P([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?$",
+            },
+        ),
         (Annotated[str, Meta(pattern="^a"), Meta(pattern="z$")], {"type": "string", "pattern": "^a", "allOf": [{"pattern": "z$"}]}),
         (Annotated[str, Meta(extra_json_schema={"format": "email"})], {"type": "string", "format": "email"}),
         (None, {"type": "null"}),
