@@ -17,6 +17,8 @@ class Article(Struct):
 @app.post("/articles", status=201, accepts=("json", "msgpack", "xml", "form"))
 async def create(article: Article) -> Article:
     return article
+
+
 # --8<-- [end:accepts]
 
 
@@ -24,6 +26,8 @@ async def create(article: Article) -> Article:
 @app.post("/drafts")
 async def draft(article: Article | None = None) -> str:
     return "an empty draft" if article is None else article.title
+
+
 # --8<-- [end:optional]
 
 
@@ -34,6 +38,8 @@ articles = {1: Article(title="Tea", tags=["green"])}
 @app.patch("/articles/{id}")
 async def edit(id: int, changes: Patch[Article]) -> Article:
     return changes.apply(articles[id])
+
+
 # --8<-- [end:patch]
 
 
@@ -44,6 +50,8 @@ async def digest(request: Request) -> dict[str, str]:
     async for chunk in request.stream():
         seen.update(chunk)
     return {"sha256": seen.hexdigest()}
+
+
 # --8<-- [end:stream]
 
 
@@ -51,4 +59,6 @@ async def digest(request: Request) -> dict[str, str]:
 @app.post("/shout", max_body=20)
 async def shout(request: Request) -> str:
     return (await request.body()).decode().upper()
+
+
 # --8<-- [end:limit]

@@ -23,6 +23,8 @@ async def book(form: Form[Booking]) -> Page | Redirect:
         booking = form.data  # a Booking
         return Redirect(f"/booked/{booking.day}/{booking.guests}")
     return Page(form=form)
+
+
 # --8<-- [end:form]
 
 
@@ -47,4 +49,6 @@ class Customer(Struct):
 @app.post("/customers", accepts=("form", "json"))
 async def customer(customer: Customer) -> Customer:
     return customer
+
+
 # --8<-- [end:structure]

@@ -32,6 +32,8 @@ async def search(
         "since": since,
         "archived": archived,
     }
+
+
 # --8<-- [end:query]
 
 
@@ -45,6 +47,8 @@ class Filter(Struct):
 @app.get("/products")
 async def products(filter: Filter) -> Filter:
     return filter
+
+
 # --8<-- [end:structure]
 
 
@@ -57,6 +61,8 @@ async def whoami(
     from_: Query[Annotated[int, Name("from")]] = 0,
 ) -> dict[str, object]:
     return {"agent": user_agent, "trace": trace, "theme": theme, "from": from_}
+
+
 # --8<-- [end:sources]
 
 
@@ -70,4 +76,6 @@ async def raw(request: Request) -> dict[str, object]:
         "client": request.client,
         "accept": request.headers.get("accept"),
     }
+
+
 # --8<-- [end:request]

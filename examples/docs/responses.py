@@ -23,6 +23,8 @@ async def create(item: Item) -> Response[Item]:
 @app.put("/items/{id}")
 async def replace(id: int, item: Item) -> Response[Item]:
     return Response(item, status=201 if id > 100 else 200)
+
+
 # --8<-- [end:response]
 
 
@@ -39,6 +41,8 @@ async def logout() -> Response[None]:
     response = Response(None)
     response.delete_cookie("theme")
     return response
+
+
 # --8<-- [end:cookies]
 
 
@@ -51,6 +55,8 @@ async def old() -> Redirect:
 @app.get("/elsewhere")
 async def elsewhere() -> Redirect:
     return Redirect("https://example.com/", external=True)
+
+
 # --8<-- [end:redirect]
 
 
@@ -63,6 +69,8 @@ async def style() -> File:
 @app.get("/download/{name:path}")
 def download(name: str) -> File:
     return File(safe_join(PUBLIC, name), filename=Path(name).name)
+
+
 # --8<-- [end:file]
 
 
@@ -73,6 +81,8 @@ revision = "42"
 @app.get("/report")
 async def report() -> Response[dict[str, str]]:
     return Response({"revision": revision}, headers={"etag": f'"{revision}"'})
+
+
 # --8<-- [end:etag]
 
 
@@ -86,4 +96,6 @@ async def show(id: int, request: Request) -> Item:
         raise NotFound(f"there is no item {id}")
     request.call_after(lambda: log.append(f"item {id} was sent"))
     return Item(id=id, name="tea")
+
+
 # --8<-- [end:after]

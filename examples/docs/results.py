@@ -46,6 +46,8 @@ async def delete() -> None:
 @app.get("/card")
 async def card() -> Template:
     return Template("card.html", name="<Ada>")
+
+
 # --8<-- [end:kinds]
 
 
@@ -67,6 +69,8 @@ CITIES = [City("Lagos", "NG", 15_900_000), City("Graz", "AT", 300_000)]
 )
 async def cities() -> list[City]:
     return CITIES
+
+
 # --8<-- [end:produces]
 
 
@@ -79,4 +83,6 @@ async def first() -> City:
 @app.get("/cities/export", produces=("csv",))
 async def export() -> Response[list[City]]:
     return Response(CITIES, headers={"content-disposition": 'attachment; filename="cities.csv"'})
+
+
 # --8<-- [end:single]

@@ -24,6 +24,8 @@ async def create_article() -> dict[str, str]:
 @app.route("/articles/search", ("GET", "POST"))
 async def search_articles(q: str = "") -> dict[str, str]:
     return {"searched": q}
+
+
 # --8<-- [end:methods]
 
 
@@ -66,6 +68,8 @@ async def post(name: str) -> dict[str, str]:
 @app.get("/tree/{rest:path}")
 async def tree(rest: str) -> dict[str, str]:
     return {"rest": rest}
+
+
 # --8<-- [end:converters]
 
 
@@ -83,6 +87,8 @@ async def user(id: int) -> str:
 @app.get("/users/{name}")
 async def user_by_name(name: str) -> str:
     return f"then the text {name}"
+
+
 # --8<-- [end:priority]
 
 
@@ -93,6 +99,8 @@ async def calendar(day: date, room: str) -> dict[str, str]:
         "this": app.url_for("calendar", day=day, room=room),
         "other": app.url_for("calendar", day=date(2030, 1, 31), room="Café & bar"),
     }
+
+
 # --8<-- [end:reverse]
 
 

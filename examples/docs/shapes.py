@@ -26,6 +26,8 @@ class Order(Struct):
 @app.post("/struct")
 async def with_struct(order: Order) -> Order:
     return order
+
+
 # --8<-- [end:struct]
 
 
@@ -39,6 +41,8 @@ class Point:
 @app.post("/dataclass")
 async def with_dataclass(point: Point) -> Point:
     return point
+
+
 # --8<-- [end:dataclass]
 
 
@@ -51,6 +55,8 @@ class Circle:
 @app.post("/attrs")
 async def with_attrs(circle: Circle) -> Circle:
     return circle
+
+
 # --8<-- [end:attrs]
 
 
@@ -63,6 +69,8 @@ class Address(TypedDict):
 @app.post("/typeddict")
 async def with_typeddict(address: Address) -> Address:
     return address
+
+
 # --8<-- [end:typeddict]
 
 
@@ -75,6 +83,8 @@ class Account(BaseModel):
 @app.post("/pydantic")
 async def with_pydantic(account: Account) -> Account:
     return account
+
+
 # --8<-- [end:pydantic]
 
 
@@ -94,6 +104,8 @@ async def pay(payment: Card | Transfer) -> dict[str, str]:
             return {"by": "card"}
         case Transfer():
             return {"by": "transfer"}
+
+
 # --8<-- [end:tagged]
 
 
@@ -106,6 +118,8 @@ async def total(numbers: Body[list[int]]) -> int:
 @app.post("/anything")
 async def anything(data: Body[dict[str, object]]) -> list[str]:
     return sorted(data)
+
+
 # --8<-- [end:plain]
 
 
@@ -119,4 +133,6 @@ class Invoice(Struct):
 @app.post("/invoices")
 async def invoice(invoice: Invoice) -> Invoice:
     return invoice
+
+
 # --8<-- [end:residual]

@@ -23,6 +23,8 @@ async def readings() -> AsyncIterator[Reading]:
 def readings_csv() -> Iterator[Reading]:
     for second in range(3):
         yield Reading(second=second, value=second / 2)
+
+
 # --8<-- [end:items]
 
 
@@ -31,6 +33,8 @@ def readings_csv() -> Iterator[Reading]:
 async def poem() -> AsyncIterator[str]:
     yield "Roses are red,\n"
     yield "violets are blue.\n"
+
+
 # --8<-- [end:text]
 
 
@@ -42,4 +46,6 @@ async def backup() -> Stream:
             yield b"data"
 
     return Stream(chunks(), media_type="application/x-tar")
+
+
 # --8<-- [end:stream]

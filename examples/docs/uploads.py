@@ -15,6 +15,8 @@ FOLDER = Path(mkdtemp())
 async def photo(picture: Upload) -> dict[str, object]:
     await picture.save(FOLDER / picture.filename, overwrite=True)
     return {"name": picture.filename, "type": picture.content_type, "size": picture.size}
+
+
 # --8<-- [end:one]
 
 
@@ -22,6 +24,8 @@ async def photo(picture: Upload) -> dict[str, object]:
 @app.post("/albums")
 async def album(pictures: list[Upload], cover: Upload | None = None) -> dict[str, object]:
     return {"pictures": [p.filename for p in pictures], "cover": cover is not None}
+
+
 # --8<-- [end:many]
 
 
@@ -35,4 +39,6 @@ class Document(Struct):
 async def document(document: Document) -> dict[str, object]:
     text = await document.file.read()
     return {"title": document.title, "words": len(text.split())}
+
+
 # --8<-- [end:fields]

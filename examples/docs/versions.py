@@ -14,6 +14,8 @@ async def price_1() -> dict[str, float]:
 @app.get("/price", version="2")
 async def price_2() -> dict[str, str]:
     return {"amount": "9.50", "currency": "EUR"}
+
+
 # --8<-- [end:header]
 
 

@@ -28,4 +28,6 @@ class Album(Struct):
 @app.post("/albums", accepts=("xml", "json"), produces=("xml", "json"))
 async def echo(album: Album) -> Album:
     return album
+
+
 # --8<-- [end:types]

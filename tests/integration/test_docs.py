@@ -2,13 +2,86 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.integration.transcripts import DOCS, check_page, pages
+from quintet import ConfigurationError
+from quintet.config import load_settings
+from quintet.observability.logging import configure_logging
+from quintet.testing import Client
+from tests.integration.transcripts import DOCS, ROOT, UPDATE, check_page, pages
+
+EXAMPLES = ROOT / "examples" / "docs"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(DOCS)))
 def test_answers_on_a_page_are_those_of_its_examples(page: Path) -> None:
     assert "\n\n".join(check_page(page)) == ""
+
+
+def test_the_tests_shown_in_the_documentation_pass() -> None:
+    files = sorted(str(p) for p in EXAMPLES.rglob("test_*.py"))
+    assert files
+    for folder in sorted({str(Path(f).parent) for f in files}):
+        # As a user would: in the folder, without this project's configuration.
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            folder,
+            "-p",
+            "no:cacheprovider",
+        ]
+        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wrong_settings_are_reported_as_shown() -> None:
+    from examples.docs.settings import MailSettings
+
+    env = {"MAIL_PORT": "smtp", "MAIL_SENDERS": "a@example.com"}
+    with TemporaryDirectory() as folder:
+        toml = Path(folder, "quintet.toml")
+        toml.write_text('[mail]\nhots = "mail.example.com"\n')
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(MailSettings, env=env, dotenv=None, toml=toml)
+    same_as_shown("settings.txt", str(caught.value).replace(f"{folder}/", ""))
+
+
+def test_a_record_is_logged_as_shown() -> None:
+    from examples.docs.logs import app
+
+    stream = io.StringIO()
+    root = logging.getLogger()
+    level = root.level
+    from examples.docs.log_output import request_id  # configures logging
+
+    handler = configure_logging(json=True, stream=stream, request_id=request_id)
+    try:
+        with Client(app) as client:
+            client.get("/orders/7")
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    line = next(line for line in stream.getvalue().splitlines() if "order shown" in line)
+    shown = re.sub(r'("time":|"request_id":)"[^"]*"', r'\1"…"', line)
+    same_as_shown("log.json", shown + "\n")
+
+
+def same_as_shown(name: str, text: str) -> None:
+    path = EXAMPLES / "output" / name
+    if UPDATE:
+        path.write_text(text.rstrip("\n") + "\n")
+    assert path.read_text().rstrip("\n") == text.rstrip("\n")

@@ -28,8 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 UPDATE = bool(os.environ.get("UPDATE_DOCS"))
 
-_PART = re.compile(r'--8<-- "(?P<file>examples/docs/[\w/]+)\.py|^(?P<indent> *)```http\n(?P<block>.*?)^ *```$', re.M | re.S)
+_PART = re.compile(
+    r'--8<-- "(?P<file>examples/docs/[\w/]+)\.py|^(?P<indent> *)```http\n(?P<block>.*?)^ *```$',
+    re.MULTILINE | re.DOTALL,
+)
 _WIDTH = 96
+#: What is another one each time.
+_CHANGING = re.compile(r'(?<="request_id":")[^"]+')
 
 
 class Answer(msgspec.Struct):
@@ -75,12 +80,12 @@ def check_page(page: Path) -> list[str]:
         end = 0
         for match, client in blocks:
             indent = match["indent"]
-            block = parse(re.sub(f"^{indent}", "", match["block"], flags=re.M))
+            block = parse(re.sub(f"^{indent}", "", match["block"], flags=re.MULTILINE))
             found = send(client, block)
             if UPDATE:
                 if client is None:
                     continue
-                shown = re.sub("^(?=.)", indent, write(match["block"], indent, block, found), flags=re.M)
+                shown = re.sub("^(?=.)", indent, write(match["block"], indent, block, found), flags=re.MULTILINE)
                 pieces += [text[end : match.start("block")], shown]
                 end = match.end("block")
             elif not agree(block, found):
@@ -126,7 +131,10 @@ def parse(text: str) -> Block:
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
-    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line.strip())}
+    return {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines if line.strip())
+    }
 
 
 def send(client: Client, block: Block) -> Any:
@@ -158,7 +166,7 @@ def _same_body(expected: str, found: str) -> bool:
 
 def _same_value(expected: Any, found: Any) -> bool:
     if isinstance(expected, str):
-        return isinstance(found, str) and _like(expected, found) or expected == "…"
+        return (isinstance(found, str) and _like(expected, found)) or expected == "…"
     if isinstance(expected, list) and isinstance(found, list):
         return len(expected) == len(found) and all(map(_same_value, expected, found))
     if isinstance(expected, dict) and isinstance(found, dict):
@@ -167,21 +175,21 @@ def _same_value(expected: Any, found: Any) -> bool:
 
 
 def _like(expected: str, found: str) -> bool:
-    return re.fullmatch(".*?".join(map(re.escape, expected.split("…"))), found, re.S) is not None
+    return re.fullmatch(".*?".join(map(re.escape, expected.split("…"))), found, re.DOTALL) is not None
 
 
 def write(text: str, indent: str, block: Block, found: Any) -> str:
     """Return the block with the answer that came."""
     if block.answer is not None and agree(block, found):
-        return re.sub(f"^{indent}", "", text, flags=re.M)
-    asked = re.sub(f"^{indent}", "", text, flags=re.M).partition("HTTP/1.1 ")[0].rstrip("\n")
+        return re.sub(f"^{indent}", "", text, flags=re.MULTILINE)
+    asked = re.sub(f"^{indent}", "", text, flags=re.MULTILINE).partition("HTTP/1.1 ")[0].rstrip("\n")
     return f"{asked}\n\n{_show(found, list(block.answer.headers) if block.answer else ['content-type'])}\n"
 
 
 def _show(found: Any, names: list[str] | None = None) -> str:
     lines = [f"HTTP/1.1 {found.status_code} {status_phrase(found.status_code)}"]
     lines += [f"{name}: {found.headers[name]}" for name in names or ["content-type"] if name in found.headers]
-    body = found.text.replace("\r\n", "\n").strip()
+    body = _CHANGING.sub("…", found.text.replace("\r\n", "\n").strip())
     try:
         body = compact(json.loads(body))
     except ValueError:

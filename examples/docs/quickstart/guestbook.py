@@ -25,6 +25,8 @@ async def list_entries() -> list[Entry]:
 async def add_entry(entry: Entry) -> Entry:
     entries.append(entry)
     return entry
+
+
 # --8<-- [end:api]
 
 
@@ -35,4 +37,6 @@ async def guestbook(form: Form[Entry]) -> Page | Redirect:
         entries.append(form.data)
         return Redirect("/")
     return Page(form=form, entries=entries)
+
+
 # --8<-- [end:page]
