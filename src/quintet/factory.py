@@ -28,8 +28,8 @@ class App(Application):
         settings: sections of settings to read from the environment, `.env` and `quintet.toml`; handlers ask for them
             by type.
         title, version, description, plugins, limits, security, allowed_hosts, proxies, threads, trailing_slash,
-            versioning, request_id, tags, guards, middleware, options: see `Application`. What is not given comes from `AppSettings`: the
-            environment (`APP_ALLOWED_HOSTS`), `.env` or the section `[app]` of `quintet.toml`.
+            versioning, request_id, tags, guards, middleware, options: see `Application`. What is not given comes from
+            `AppSettings`: the environment (`APP_ALLOWED_HOSTS`), `.env` or the section `[app]` of `quintet.toml`.
 
     Raises:
         ConfigurationError: settings that are wrong, all together.

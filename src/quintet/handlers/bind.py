@@ -53,13 +53,14 @@ def _is_structure(tp: Any) -> bool:
         return any(is_structure(a) for a in get_args(tp) if a is not Ellipsis)
     if not inspect.isclass(origin):
         return False
+    kind: Any = origin
     return (
         issubclass(origin, msgspec.Struct)
         or is_dataclass(origin)
         or hasattr(origin, "__attrs_attrs__")
         or hasattr(origin, "__pydantic_fields__")
-        or (issubclass(origin, dict) and hasattr(origin, "__total__"))
-        or (issubclass(origin, tuple) and hasattr(origin, "_fields"))
+        or (issubclass(origin, dict) and hasattr(kind, "__total__"))
+        or (issubclass(origin, tuple) and hasattr(kind, "_fields"))
     )
 
 

@@ -120,7 +120,7 @@ class BodyReader:
         """
         body = self.body
         if body.kind == "form" and request.method in ("GET", "HEAD"):
-            return Form()
+            return Form[Any]()
         name = self._format(request)
         if name is None:
             if not body.required:
@@ -153,9 +153,9 @@ class BodyReader:
         except HTTPError:
             raise
         except DECODE_FAILURES as exc:
-            error = plan.explain(raw, name, exc)
+            error = plan.explain(raw, "msgpack" if name == "msgpack" else "json", exc)
             if body.kind == "form" and isinstance(error, ValidationError):
-                return Form(errors=error.errors, submitted=True)
+                return Form[Any](errors=error.errors, submitted=True)
             raise error from None
         if body.kind == "form":
             return Form(data=value, submitted=True)
@@ -197,7 +197,7 @@ class BodyReader:
         except DECODE_FAILURES as exc:
             error = plan.explain(shaped, "form", exc)
             if self.body.kind == "form" and isinstance(error, ValidationError):
-                return Form(values=_typed(form), errors=error.errors, submitted=True)
+                return Form[Any](values=_typed(form), errors=error.errors, submitted=True)
             raise error from None
         if self.body.kind == "form":
             return Form(data=value, values=_typed(form), submitted=True)

@@ -9,7 +9,7 @@ An endpoint returns either `(head, body)` — a prepared head and the encoded bo
 from __future__ import annotations
 
 import linecache
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
@@ -340,7 +340,7 @@ def _threaded_manager(function: Callable[..., Any], run: Any) -> Callable[..., A
     build = contextmanager(function)
 
     @asynccontextmanager
-    async def manager(**arguments: Any) -> Any:
+    async def manager(**arguments: Any) -> AsyncGenerator[Any, None]:
         inner = build(**arguments)
         value = await run(inner.__enter__) if run is not None else inner.__enter__()
         try:

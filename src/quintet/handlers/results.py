@@ -10,7 +10,7 @@ import inspect
 import types
 from collections import abc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from quintet.errors import NotAcceptable
 from quintet.handlers.params import Form
@@ -163,7 +163,11 @@ class Finisher:
 
         `value` is a Response, a Template, or anything else where the annotation decided nothing.
         """
-        response = value if isinstance(value, Response) else self._wrap(request, value)
+        response: Response[Any]
+        if isinstance(value, Response):
+            response = value
+        else:
+            response = self._wrap(request, value)
         if response.content is None:
             self._fill(request, response)
         if response.status is None:
@@ -185,8 +189,10 @@ class Finisher:
         if isinstance(response, File):
             response.resolve(request)
         elif isinstance(response, EventStream):
-            encode = self._services.registry.get("json").build_encoder(self._result.item or Any)
-            response.content = event_chunks(request, response.events, encode, response.keep_alive)
+            stream = cast("EventStream[Any]", response)
+            build = self._services.registry.get("json").build_encoder
+            assert build is not None
+            response.content = event_chunks(request, stream.events, build(self._result.item or Any), stream.keep_alive)
         elif isinstance(response, Stream):
             response.content = iterate_chunks(response.chunks, self._services.threads.run)
         elif data is None and not self._result.template:
@@ -204,7 +210,7 @@ class Finisher:
         elif isinstance(data, str) and self._result.kind != "data":
             response.content, response.media_type = data.encode(), response.media_type or "text/plain; charset=utf-8"
         elif isinstance(data, (bytes, bytearray, memoryview)) and self._result.kind != "data":
-            response.content = bytes(data)
+            response.content = bytes(cast("bytes", data))
             response.media_type = response.media_type or "application/octet-stream"
         else:
             self._encode(request, response)
@@ -221,7 +227,7 @@ class Finisher:
             vary(response.headers, "accept")
             etag = response.headers.get("etag")
             if etag and head is not encoders.default[0]:
-                # Browsers trust a tag across formats: after a page, they would take a 304 for its JSON to mean the page.
+                # Browsers trust a tag across formats: after a page, a 304 for its JSON would mean the page to them.
                 response.headers.set("etag", f'{etag[:-1]};{head.media_type.partition(";")[0]}"')
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.inputs import InputFailure, reader
@@ -100,7 +100,7 @@ def template_values(value: Any) -> dict[str, Any]:
     if value is None:
         return {"data": None}
     if isinstance(value, dict):
-        fields: dict[str, Any] = {str(k): v for k, v in value.items()}
+        fields: dict[str, Any] = {str(k): v for k, v in cast("dict[Any, Any]", value).items()}
     elif isinstance(value, msgspec.Struct):
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
 
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.params import Depends, In, Name, Source
@@ -62,11 +62,16 @@ def describe(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", None) or type(function).__name__
 
 
+def _call_of(target: Any) -> Any:
+    """Return the function that runs when an object is called."""
+    return getattr(cast("Any", type(target)), "__call__", None)  # noqa: B004 - the function is wanted, not whether there is one
+
+
 def where_defined(function: Callable[..., Any]) -> str:
     """Return the file and line of a callable's definition."""
     target: Any = inspect.unwrap(function)
     target = getattr(target, "__func__", target)
-    code = getattr(target, "__code__", None) or getattr(getattr(type(target), "__call__", None), "__code__", None)
+    code = getattr(target, "__code__", None) or getattr(_call_of(target), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
@@ -74,9 +79,9 @@ def _hints(function: Callable[..., Any], localns: Mapping[str, Any] | None, wher
     target: Any = inspect.unwrap(function)
     if inspect.isclass(target):
         target = target.__init__
-    elif not (inspect.isfunction(target) or inspect.ismethod(target)) and hasattr(type(target), "__call__"):
-        target = type(target).__call__
-    closure = inspect.getclosurevars(target).nonlocals if inspect.isfunction(target) else {}
+    elif not (inspect.isfunction(target) or inspect.ismethod(target)) and _call_of(target) is not None:
+        target = _call_of(target)
+    closure: Mapping[str, Any] = inspect.getclosurevars(target).nonlocals if inspect.isfunction(target) else {}
     names = {**(localns or {}), **closure}
     try:
         return typing.get_type_hints(target, localns=names or None, include_extras=True)

@@ -100,9 +100,9 @@ class File(Response[None]):
         try:
             info = self.path.stat()
         except OSError:
-            raise NotFound() from None
+            raise NotFound from None
         if not stat.S_ISREG(info.st_mode):
-            raise NotFound()
+            raise NotFound
         self.size = info.st_size
         self.modified = info.st_mtime
         self.etag = f'"{info.st_mtime_ns:x}-{info.st_size:x}"'
@@ -139,7 +139,7 @@ class File(Response[None]):
         try:
             return os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError:
-            raise NotFound() from None
+            raise NotFound from None
 
     def _send(self, start: int, end: int, status: int) -> None:
         self.status = self.status or status

@@ -32,7 +32,7 @@ def static_handler(folder: Path, max_age: int, where: str) -> Callable[..., File
         """Answer one file."""
         target = safe_join(root, path)
         if not target.is_file():
-            raise NotFound()
+            raise NotFound
         return File(target, inline=True, headers={"cache-control": cache})
 
     return static

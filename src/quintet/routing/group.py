@@ -21,7 +21,7 @@ _MARK = "__quintet_routes__"
 
 def location(depth: int = 2) -> str:
     """Return the file and line of the code that called a registering method."""
-    frame = sys._getframe(depth)
+    frame = sys._getframe(depth)  # pyright: ignore[reportPrivateUsage] - documented; `inspect` costs a thousandfold
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("quintet."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -37,7 +37,7 @@ def _names_around(handler: Any) -> dict[str, Any] | None:
     """Return the local names at a handler's definition, for one defined inside a function."""
     if "<locals>" not in getattr(handler, "__qualname__", ""):
         return None
-    frame = sys._getframe(2)
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - as in `location`
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("quintet."):
         frame = frame.f_back
     names: dict[str, Any] = {}

@@ -29,6 +29,22 @@ class Converter(NamedTuple):
     to_text: Callable[[Any], str] = str
 
 
+def _int_text(value: Any) -> str:
+    return str(int(value))
+
+
+def _float_text(value: Any) -> str:
+    return repr(float(value))
+
+
+def _uuid_text(value: Any) -> str:
+    return str(value if isinstance(value, UUID) else UUID(str(value)))
+
+
+def _date_text(value: Any) -> str:
+    return (value if isinstance(value, date) else date.fromisoformat(value)).isoformat()
+
+
 def _whole(text: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{text})\Z")
 
@@ -39,15 +55,10 @@ _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]
 CONVERTERS: dict[str, Converter] = {
     c.name: c
     for c in (
-        Converter("int", _whole("-?(?:0|[1-9][0-9]{0,18})"), 10, lambda v: str(int(v))),
-        Converter("float", _whole(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?"), 20, lambda v: repr(float(v))),
-        Converter("uuid", _whole(_UUID), 5, lambda v: str(v if isinstance(v, UUID) else UUID(str(v)))),
-        Converter(
-            "date",
-            _whole("[0-9]{4}-[0-9]{2}-[0-9]{2}"),
-            6,
-            lambda v: v.isoformat() if isinstance(v, date) else date.fromisoformat(v).isoformat(),
-        ),
+        Converter("int", _whole("-?(?:0|[1-9][0-9]{0,18})"), 10, _int_text),
+        Converter("float", _whole(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?"), 20, _float_text),
+        Converter("uuid", _whole(_UUID), 5, _uuid_text),
+        Converter("date", _whole("[0-9]{4}-[0-9]{2}-[0-9]{2}"), 6, _date_text),
         Converter("slug", _whole("[a-z0-9]+(?:-[a-z0-9]+)*"), 40),
         Converter("str", None, 50),
         Converter("path", None, 90),

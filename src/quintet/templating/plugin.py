@@ -44,7 +44,11 @@ class TemplatingPlugin(Plugin):
                     )
                 )
         self._globals["url_for"] = app.url_for
-        self._globals["static"] = lambda path, name="static": app.url_for(name, path=path)
+
+        def static(path: str, name: str = "static") -> str:
+            return app.url_for(name, path=path)
+
+        self._globals["static"] = static
         app.services.renderer = self.render
         app.failures.page = self.error_page
         app.check(self.check)
