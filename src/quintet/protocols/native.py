@@ -245,6 +245,13 @@ class NativeProtocol(asyncio.Protocol):
                 self._gone = self.server.loop.create_future()
             await asyncio.shield(self._gone)
 
+    def leave(self) -> None:
+        """The client sends nothing more: an answer under way is finished, a stream that waits in silence is not."""
+        if self._gone is None:
+            self._gone = self.server.loop.create_future()
+        if not self._gone.done():
+            self._gone.set_result(None)
+
     def pause_body(self) -> None:
         """Read no more of the body for now."""
         if not self.lost:

@@ -26,8 +26,8 @@ class Http1Protocol(NativeProtocol):
     """One HTTP/1.1 connection of the built-in server."""
 
     __slots__ = (
-        "_begun", "_chunks", "_head", "_head_size", "_headers_done", "_length", "_parser", "_raw", "_target",
-        "_upgrade",
+        "_begun", "_chunked", "_chunks", "_few", "_head", "_head_size", "_headers_done", "_parser", "_piece", "_quiet",
+        "_raw", "_target",
     )  # fmt: skip
 
     def __init__(self, server: NativeServer) -> None:
@@ -38,17 +38,28 @@ class Http1Protocol(NativeProtocol):
         self._head: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._head_size = 0
-        self._length = 0
         self._headers_done = False
         self._begun = False
-        self._upgrade = None
+        self._chunked = False
+        limits = self.dispatcher.limits
+        #: The longest piece that is parsed in one step, unless it is content.
+        self._piece = min(4096, limits.header_block)
+        #: The most header fields that need not be counted.
+        self._few = min(16, limits.header_count)
+        #: Bytes of a chunked body in a row that are not content: extensions or trailers.
+        self._quiet = 0
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come in."""
-        if self.last and not self._headers_done:
+        if self.last and (not self._headers_done or self.lingering):
             return  # what follows the last request is nobody's
         try:
-            self._parser.feed_data(data)
+            if len(data) <= self._piece or (self._headers_done and not self._chunked):
+                self._parser.feed_data(data)
+            else:
+                self._feed_pieces(data)
+            if self._headers_done:
+                self._check_quiet(len(data) if len(data) <= self._piece else 0)
         except httptools.HttpParserUpgrade as exc:
             self._switch(data[exc.args[0] :])
             return
@@ -60,26 +71,45 @@ class Http1Protocol(NativeProtocol):
                 self._begin()
             else:
                 self.deadline = self.server.now + self.dispatcher.limits.body_timeout
-        elif self._target:
+        elif self._target and not self.last and len(data) <= self._piece:
             self._check_head_size(len(data))
+
+    def _feed_pieces(self, data: bytes) -> None:
+        """Parse a long piece step by step, so that what is not content cannot hide in it."""
+        for start in range(0, len(data), self._piece):
+            try:
+                self._parser.feed_data(data[start : start + self._piece])
+            except httptools.HttpParserUpgrade as exc:
+                raise httptools.HttpParserUpgrade(start + exc.args[0]) from None
+            if self._headers_done:
+                self._check_quiet(self._piece)
+            elif self._target and not self.last:
+                self._check_head_size(self._piece)
+
+    def _check_quiet(self, size: int) -> None:
+        """Bound what is not content in a chunked body: chunk extensions and trailers, which nobody reads."""
+        self._quiet = 0 if self._quiet < 0 else self._quiet + size
+        if self._quiet > _MOST_QUIET:
+            raise httptools.HttpParserError("chunk extensions or trailers are too large")
 
     def eof_received(self) -> bool:
         """The client has closed its sending side: an unfinished request is truncated."""
-        if self.body is not None:
-            self.body.end(ClientDisconnected("the body is truncated"))
-            self.last = True
-        elif self._headers_done or self._raw or self._target:
-            if self.busy is None:
-                self.reject(BadRequest("the request is truncated"))
+        if self._begun:
+            if self.body is not None:
+                self.body.end(ClientDisconnected("the body is truncated"))
+        elif (self._headers_done or self._raw or self._target) and not self.last:
+            self.reject(BadRequest("the request is truncated"))
         self.last = True
-        if self.busy is None:
-            return False
-        return True
+        self.waiting = self._headers_done = False
+        self.leave()
+        return self.busy is not None or bool(self.queue)
 
     def _check_head_size(self, size: int) -> None:
         """Bound a head that has not ended yet, counting every byte of it."""
-        self._head_size += size
         limits = self.dispatcher.limits
+        if not self._head_size:  # what came before in the same piece may belong to other requests
+            size = len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._raw)
+        self._head_size += size
         if len(self._target) > limits.url:
             self._fail(URITooLong(f"the request target is longer than {limits.url} bytes"))
         elif self._head_size > limits.header_block + limits.url:
@@ -92,17 +122,24 @@ class Http1Protocol(NativeProtocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field."""
-        self._raw.append((name.lower(), value))
+        """A header field; those that follow the body are trailers, which nobody reads."""
+        if not self._headers_done:
+            self._raw.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The head is complete; fields that follow the body are trailers, which nobody reads."""
+        """The head is complete."""
         self._headers_done = True
         self._head = self._raw
         self._raw = []
 
+    def on_chunk_header(self) -> None:
+        """The first line of a chunk is complete."""
+        self._chunked = True
+        self._quiet = -1
+
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body."""
+        self._quiet = -1
         if self._begun:
             if self.body is not None:
                 self.body.feed(chunk)
@@ -113,7 +150,7 @@ class Http1Protocol(NativeProtocol):
         """The message is complete: answer it, unless that has begun."""
         parser = self._parser
         target, raw, chunks = self._target, self._head, self._chunks
-        if self._begun or self._head_size or len(raw) > 16 or not parser.should_keep_alive():
+        if self._begun or self.last or self._head_size or len(raw) > self._few or not parser.should_keep_alive():
             self._complete_slowly()
             return
         self._headers_done = self.waiting = False
@@ -125,6 +162,10 @@ class Http1Protocol(NativeProtocol):
         method = _METHODS.get(parser.get_method())
         if method is None or len(target) > self.dispatcher.limits.url:
             self._refuse_head(method, target, raw)
+        elif self._chunked:
+            self._chunks = []
+            self._chunked = False
+            self.message_slowly(method, target, raw, b"".join(chunks))
         elif chunks:
             self._chunks = []
             self.message_complete(method, target, raw, chunks[0] if len(chunks) == 1 else b"".join(chunks))
@@ -135,10 +176,13 @@ class Http1Protocol(NativeProtocol):
         """Complete a message that began early, has many fields, or is the last."""
         parser = self._parser
         begun, chunks, target, raw = self._begun, self._chunks, self._target, self._head
+        if self.last and not begun:
+            self._ignore()
+            return
         if not parser.should_keep_alive():
             self.last = True
         error = None if begun else self._head_error(_METHODS.get(parser.get_method()), target, raw)
-        self._headers_done = self._begun = self.waiting = False
+        self._headers_done = self._begun = self.waiting = self._chunked = False
         self._head_size = 0
         if not begun and error is None and parser.should_upgrade():
             return
@@ -149,8 +193,13 @@ class Http1Protocol(NativeProtocol):
         elif error is not None:
             self._fail(error)
         else:
-            self.version_1_0 = parser.get_http_version() == "1.0"
-            self.message_slowly(_METHODS[parser.get_method()], target, raw, b"".join(chunks))
+            super().message_slowly(_METHODS[parser.get_method()], target, raw, b"".join(chunks))
+
+    def _ignore(self) -> None:
+        """Drop what follows the last request."""
+        self._target, self._raw, self._chunks = b"", [], []
+        self._headers_done = self.waiting = False
+        self.unread = True
 
     def _refuse_head(self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]) -> None:
         error = self._head_error(method, target, raw)
@@ -160,6 +209,8 @@ class Http1Protocol(NativeProtocol):
     def _head_error(self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]) -> HTTPError | None:
         """Return what is wrong with a complete head, beyond its syntax."""
         limits = self.dispatcher.limits
+        if self._parser.get_http_version() not in _VERSIONS:
+            return HTTPError(505, "the versions served are HTTP/1.1 and HTTP/1.0")
         if len(raw) > limits.header_count:
             return HeadersTooLarge(f"there are more than {limits.header_count} header fields")
         if len(target) > limits.url:
@@ -168,7 +219,7 @@ class Http1Protocol(NativeProtocol):
             return HeadersTooLarge(f"the header fields are larger than {limits.header_block} bytes")
         if method is None:
             name = self._parser.get_method()
-            if name in (b"TRACE", b"CONNECT"):
+            if name in (b"TRACE", b"CONNECT", b"QUERY"):
                 allow = ", ".join(_METHODS.values())
                 return MethodNotAllowed(f"{name.decode()} is not served", headers={"allow": allow})
             return NotImplementedByServer("this method is not known")
@@ -178,8 +229,12 @@ class Http1Protocol(NativeProtocol):
 
     def _begin(self) -> None:
         """The head is here and the body is not: let the handler begin."""
+        if self.last:
+            self._ignore()
+            return
         self.deadline = self.server.now + self.dispatcher.limits.body_timeout
-        if self.busy is not None:
+        self._chunked = any(name == b"transfer-encoding" for name, _ in self._head)
+        if self.busy is not None or self.queue or self._paused is not None:
             # Its turn comes when the requests before it are answered; until then little of its body is read.
             self.waiting = True
             if sum(map(len, self._chunks)) > BODY_BUFFER:
@@ -193,8 +248,8 @@ class Http1Protocol(NativeProtocol):
             self._fail(error)
             return
         assert method is not None
-        self.version_1_0 = self._parser.get_http_version() == "1.0"
-        request, failure = self.request(method, target, raw, None)
+        self.version_1_0 = old = self.is_http_1_0()
+        request, failure = self.request(method, target, raw, None, old=old)
         if failure is not None:
             self.refuse(request, failure)
             return
@@ -203,10 +258,17 @@ class Http1Protocol(NativeProtocol):
         self._chunks = []
         self.start_early(request, chunks, length)
 
+    def message_slowly(self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer a whole request step by step; the first of a connection always comes this way."""
+        error = self._head_error(method, target, raw)
+        if error is not None:
+            self._fail(error)
+        else:
+            super().message_slowly(method, target, raw, body)
+
     def is_http_1_0(self) -> bool:
-        """Tell whether the request just parsed is HTTP/1.0, and remember it."""
-        self.version_1_0 = self._parser.get_http_version() == "1.0"
-        return self.version_1_0
+        """Tell whether the request just parsed is HTTP/1.0."""
+        return self._parser.get_http_version() == "1.0"
 
     def begin_waiting(self) -> None:
         """Begin the request whose body is arriving; its turn has come."""
@@ -217,6 +279,9 @@ class Http1Protocol(NativeProtocol):
 
     def _switch(self, rest: bytes) -> None:
         """The client asks for another protocol."""
+        if self.last:
+            self._ignore()
+            return
         target, raw = self._target, self._head
         self._target, self._raw, self._chunks = b"", [], []
         self._headers_done = self._begun = False
@@ -225,7 +290,10 @@ class Http1Protocol(NativeProtocol):
         if error is not None or method is None:
             self._fail(error or BadRequest("this cannot be upgraded"))
             return
-        request, failure = self.request(method, target, raw, b"")
+        old = self.is_http_1_0()
+        if self.busy is None:
+            self.version_1_0 = old
+        request, failure = self.request(method, target, raw, b"", old=old)
         if failure is not None:
             self.refuse(request, failure)
             return
@@ -234,8 +302,8 @@ class Http1Protocol(NativeProtocol):
             return
         # RFC 9110, section 7.8: an upgrade may be ignored. The connection ends with the answer, because what follows
         # may be in the other protocol.
-        self.last = True
-        self.start(request)
+        self.last = self.unread = True
+        self.enter(request, old)
 
     def upgrade_websocket(self, request: object, rest: bytes) -> None:
         """Hand the connection to the WebSocket protocol."""
@@ -244,21 +312,30 @@ class Http1Protocol(NativeProtocol):
         start_websocket(self, request, rest)  # pyright: ignore[reportArgumentType]
 
     def _malformed(self, exc: httptools.HttpParserError) -> None:
-        reason = str(exc) or type(exc).__name__
-        error: HTTPError = BadRequest(f"this is not a valid HTTP/1.1 request: {reason}")
-        if self.body is not None:
-            self.body.end(ClientDisconnected("the body is malformed"))
-            self.last = True
+        if self.last and not self._begun:
+            self._ignore()
             return
-        self._fail(error)
+        reason = str(exc) or type(exc).__name__
+        if self._begun and self.body is not None:
+            # The request is under way; its handler hears of it when it reads on.
+            self.body.end(ClientDisconnected("the body is malformed"))
+            self.last = self.unread = True
+            self._headers_done = self._begun = False
+            return
+        self._fail(BadRequest(f"this is not a valid HTTP/1.1 request: {reason}"))
 
     def _fail(self, error: HTTPError) -> None:
         """Answer an error and read nothing more."""
-        self._headers_done = False
+        self._headers_done = self.waiting = False
         self._target, self._raw, self._chunks = b"", [], []
-        if self.body is not None:
+        if self._begun and self.body is not None:
             self.body.end(ClientDisconnected(error.detail))
-        self.reject(error)
-        self.last = True
+        self.unread = True
         if not self.lost and not self.transport.is_closing():
             self.transport.pause_reading()
+        self.reject(error)
+
+
+#: Bytes of a chunked body in a row that may not be content.
+_MOST_QUIET = 12 * 1024
+_VERSIONS = ("1.0", "1.1")
