@@ -64,7 +64,8 @@ class Response(Generic[T]):
         media_type: the Content-Type, where encoding `data` does not decide it.
 
     Raises:
-        ValueError: a header name or value that cannot be sent (RFC 9110, section 5.5).
+        ValueError: a status that is not a number from 200 to 599, or a header name or value that cannot be sent
+            (RFC 9110, section 5.5).
     """
 
     __slots__ = ("after", "content", "data", "headers", "length", "media_type", "status")
@@ -78,6 +79,8 @@ class Response(Generic[T]):
         cookies: Mapping[str, str] | None = None,
         media_type: str | None = None,
     ) -> None:
+        if status is not None and not (isinstance(status, int) and 200 <= status <= 599):  # pyright: ignore[reportUnnecessaryIsInstance] - the type is the promise, this keeps it
+            raise ValueError(f"a response has a status from 200 to 599, not {status!r:.100}")
         self.data: T = data
         self.status: int | None = status
         self.headers = ResponseHeaders(headers)

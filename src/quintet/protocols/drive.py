@@ -63,6 +63,14 @@ def _carry_on(parked: _Parked, cancelled: BaseException | None) -> Generator[Any
             return stop.value
 
 
+async def _outcome(coro: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Return a coroutine's result or exception. A task that raises SystemExit would end the event loop."""
+    try:
+        return await coro, None
+    except BaseException as exc:  # noqa: BLE001 - handed to whoever started the coroutine
+        return None, exc
+
+
 class Driver:
     """Runs coroutines for one event loop.
 
@@ -77,9 +85,9 @@ class Driver:
         self._parked: list[_Parked] = []
         self._making = 0
         self._closed = False
-        self.running: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
         #: The task of the coroutine that was suspended last.
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
         for _ in range(spares):
             self._make()
 
@@ -167,17 +175,17 @@ class Driver:
 
     def _start_task(self, coro: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
         """Start a task the ordinary way; no parked one is at hand."""
-        task = self.loop.create_task(coro, context=context)
+        task = self.loop.create_task(_outcome(coro), context=context)
         self.running.add(task)
         self.task = task
 
-        def ended(task: asyncio.Task[Any]) -> None:
+        def ended(task: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
             self.running.discard(task)
-            if task.cancelled():
+            if task.cancelled():  # before its first step
+                coro.close()
                 done(None, asyncio.CancelledError())
             else:
-                error = task.exception()
-                done(None if error is not None else task.result(), error)
+                done(*task.result())
 
         task.add_done_callback(ended)
         if self._making == 0 and not self._closed:

@@ -157,8 +157,8 @@ class NativeProtocol(asyncio.Protocol):
     """One connection: requests in, answers out, in order."""
 
     __slots__ = (
-        "_advancing", "_crashes", "_gone", "_paused", "_sending", "body", "busy", "connection", "deadline", "dispatcher",
-        "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started", "task",
+        "_advancing", "_crashes", "_gone", "_paused", "_sending", "body", "busy", "connection", "deadline",
+        "dispatcher", "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started", "task",
         "transport", "unread", "version_1_0", "waiting",
     )  # fmt: skip
 
@@ -471,7 +471,8 @@ class NativeProtocol(asyncio.Protocol):
             self.transport.abort()
             return
         self._crashes = self.last = True
-        request.route = self.dispatcher.refuse(InternalServerError("the server failed to answer; the failure was logged"))
+        answer = InternalServerError("the server failed to answer; the failure was logged")
+        request.route = self.dispatcher.refuse(answer)
         self.start(request)
 
     # -- answers ------------------------------------------------------------------------------------------------
