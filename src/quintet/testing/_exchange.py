@@ -42,18 +42,20 @@ class _Protocol(Http1Protocol):
     def report(self, message: str, error: BaseException) -> None:
         """Keep a failure for the test."""
         super().report(message, error)
-        self.link.failure = self.link.failure or error
+        self.link.breakage = self.link.breakage or error
 
 
 class Link:
     """A connection to an app in memory.
 
-    Must be used on one event loop. `failure` is what a handler raised unexpectedly.
+    Must be used on one event loop. `failure` is an unexpected exception that was answered with a 500, `breakage` one
+    that could not be answered any more.
     """
 
     def __init__(self, app: Application, *, scheme: str, peer: tuple[str, int], context: Context) -> None:
         loop = asyncio.get_running_loop()
         self.failure: BaseException | None = None
+        self.breakage: BaseException | None = None
         self._app = app
         self._server = NativeServer(app.dispatcher, loop)
         self._protocol = _Protocol(self._server)
@@ -221,8 +223,8 @@ class Exchange:
             error = self._sending.exception()
             if error is not None:
                 raise error
-        if self._reraise and self._link.failure is not None:
-            raise self._link.failure
+        if self._reraise and (error := self._link.breakage or self._link.failure) is not None:
+            raise error
         if self._status and not self._has_framing() and not self._link.transport.aborted:
             self._complete = True
             return
