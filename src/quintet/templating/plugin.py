@@ -52,6 +52,12 @@ class TemplatingPlugin(Plugin):
         app.services.renderer = self.render
         app.failures.page = self.error_page
         app.check(self.check)
+        app.before_freeze(lambda: self._provide(app))
+
+    def _provide(self, app: Application) -> None:
+        from quintet.templating.templates import Templates
+
+        app.provide(Templates, lambda: self.templates, scope="call")
 
     @cached_property
     def templates(self) -> Templates:
