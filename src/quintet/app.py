@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -186,7 +186,7 @@ class Application(RouteGroup):
         self._changed()
 
     @contextlib.contextmanager
-    def override(self, dependency: Any, replacement: Callable[..., Any]) -> Iterator[None]:
+    def override(self, dependency: Any, replacement: Callable[..., Any]) -> Generator[None, None, None]:
         """Put another function in the place of a dependency or provided type, for the time of a test."""
         provided = self.services.providers.get(dependency) if isinstance(dependency, type) else None
         function = provided.function if provided is not None else dependency
@@ -337,7 +337,7 @@ class Application(RouteGroup):
                     route=route,
                     template=template,
                     converters=converters,
-                )  # fmt: skip
+                )
             ]
         converters = converters_of(template, plan)
         if route.kind == "websocket":
@@ -354,7 +354,7 @@ class Application(RouteGroup):
                     plan=plan,
                     template=template,
                     converters=converters,
-                )  # fmt: skip
+                )
             ]
         finisher = Finisher(plan.result, None, self.services)
         on_error = self.failures.responder(route.error_handlers, finisher, reraise=False)
@@ -403,12 +403,12 @@ class Application(RouteGroup):
             problems += [
                 Problem(
                     id="routes.shadowed",
-                    message=f"{item.route.path!r} is mounted here, and takes the requests of the route",  # type: ignore[union-attr]
-                    where=item.route.where,  # type: ignore[union-attr]
+                    message=f"{route.path!r} is mounted here, and takes the requests of the route",
+                    where=route.where,
                     fix="give one of them another path",
                 )
                 for item in items
-                if item.kind == "mount" and len(items) > 1 and item.route
+                if item.kind == "mount" and len(items) > 1 and (route := item.route) is not None
             ]
             first = items[0]
             assert first.template is not None
@@ -425,9 +425,9 @@ class Application(RouteGroup):
         problems: list[Problem] = []
         for item in compiled:
             route = item.route
-            if route is None or not route.options.get("name"):
+            if route is None or not (name := route.options.get("name")):
                 continue
-            other = seen.setdefault(route.options["name"], route)
+            other = seen.setdefault(name, route)
             if other is not route and other.path != route.path:
                 problems.append(
                     Problem(
@@ -471,9 +471,16 @@ class Application(RouteGroup):
         first = routes[0]
         endpoint = choose_version(by_version, self.versioning, self._on_error)
         return CompiledRoute(
-            endpoint, method=first.method, name=first.name, max_body=max((r.max_body or 0) for r in routes) or None,
-            cancel=first.cancel, route=first.route, plan=first.plan, template=first.template, converters=first.converters,
-        )  # fmt: skip
+            endpoint,
+            method=first.method,
+            name=first.name,
+            max_body=max((r.max_body or 0) for r in routes) or None,
+            cancel=first.cancel,
+            route=first.route,
+            plan=first.plan,
+            template=first.template,
+            converters=first.converters,
+        )
 
     def _options(self, allow: str) -> CompiledRoute:
         head = Head(204, "", self.security, (("allow", allow),))
@@ -536,7 +543,7 @@ class Application(RouteGroup):
             ValueError: no route has this name, several have, or a value does not fit.
         """
         _ = self.dispatcher
-        matches = {c.template.text: c for c in self.compiled if c.name == name and c.template is not None}
+        matches = {c.template.text: (c.template, c.converters) for c in self.compiled if c.name == name and c.template}
         if not matches:
             from difflib import get_close_matches
 
@@ -544,7 +551,7 @@ class Application(RouteGroup):
             raise ValueError(f"no route is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         if len(matches) > 1:
             wanted = set(values)
-            fitting = [c for c in matches.values() if {p.name for p in c.template.parameters} == wanted]  # type: ignore[union-attr]
+            fitting = [m for m in matches.values() if {p.name for p in m[0].parameters} == wanted]
             if len(fitting) != 1:
                 raise ValueError(
                     f"several routes are named {name!r}: {', '.join(matches)}; give them names of their own"
@@ -552,13 +559,12 @@ class Application(RouteGroup):
             found = fitting[0]
         else:
             (found,) = matches.values()
-        assert found.template is not None
-        return reverse(found.template, found.converters, values)
+        return reverse(*found, values)
 
     # -- the life of the app ------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None, None]:
         """Run the lifespan around a block: start, then stop whatever happens."""
         await self.start()
         try:

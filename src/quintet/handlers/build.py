@@ -209,7 +209,7 @@ def _bind(
     async def call(request: Request) -> Response[Any]:
         response: Any = await function(request, call_next)
         if isinstance(response, Response) and response.content is not None:
-            return response
+            return response  # pyright: ignore[reportUnknownVariableType] - a response of anything
         if response is None:
             raise TypeError(f"the middleware {describe(function)} returned None; it must return a response")
         return finish(request, response)

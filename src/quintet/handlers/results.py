@@ -118,7 +118,7 @@ class Encoders:
             if shape is not None:
                 encode = _shaped(shape, encode)
             media_types.append(media_type)
-            self.offers.append((Head(result.status, media_type, services.security, extra), encode))
+            self.offers.append((services.head(result.status, media_type, extra), encode))
         self.media_types = tuple(m.partition(";")[0] for m in media_types)
         result.media_types = self.media_types
         self.default = self.offers[0]
@@ -165,7 +165,7 @@ class Finisher:
         """
         response: Response[Any]
         if isinstance(value, Response):
-            response = value
+            response = value  # pyright: ignore[reportUnknownVariableType] - a response of anything
         else:
             response = self._wrap(request, value)
         if response.content is None:

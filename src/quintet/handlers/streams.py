@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quintet.http.response import EventStream, Response
 from quintet.http.streaming import encoded_chunks, event_chunks
@@ -65,9 +65,10 @@ class Streamer:
         run = request.connection.run_sync or self._services.threads.run
         if isinstance(values, EventStream):
             assert self._encode is not None
-            values.headers.set("content-type", self.media_type)
-            values.content = event_chunks(request, values.events, self._encode, values.keep_alive, run, close)
-            return values
+            stream = cast("EventStream[Any]", values)
+            stream.headers.set("content-type", self.media_type)
+            stream.content = event_chunks(request, stream.events, self._encode, stream.keep_alive, run, close)
+            return stream
         response: Response[Any] = Response(None, self.status, media_type=self.media_type)
         response.headers.set("content-type", self.media_type)
         if self.events:
