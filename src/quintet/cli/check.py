@@ -65,11 +65,24 @@ def check(target: str | None, *, deploy: bool = False) -> list[Finding]:
         start_or_exit(lambda: app.dispatcher)
     except ConfigurationError as exc:
         findings += errors(exc.problems)
+    findings += _check_commands(app)
     for function in app.checks:
         findings += errors(start_or_exit(function))
     if deploy:
         findings += check_deployment(app)
     return findings
+
+
+def _check_commands(app: Application) -> list[Finding]:
+    from quintet.cli.custom import command_names, find_command
+
+    found: list[Finding] = []
+    for name in command_names(app):
+        try:
+            find_command(app, name)
+        except ConfigurationError as exc:
+            found += errors(exc.problems)
+    return found
 
 
 def errors(problems: Sequence[Problem]) -> list[Finding]:

@@ -37,8 +37,14 @@ class LazyGroup(click.Group):
         names = self._custom_names(ctx)
         if names:
             with formatter.section("Commands of the app"):
-                found = ((name, self.get_command(ctx, name)) for name in names)
-                formatter.write_dl([(name, one.get_short_help_str() if one else "") for name, one in found])
+                formatter.write_dl([(name, self._short_help(ctx, name)) for name in names])
+
+    def _short_help(self, ctx: click.Context, name: str) -> str:
+        try:
+            found = self.get_command(ctx, name)
+        except ConfigurationError:
+            return "(cannot be called; `quintet check` says why)"
+        return found.get_short_help_str() if found is not None else ""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""

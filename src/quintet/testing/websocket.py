@@ -15,13 +15,12 @@ import msgspec
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 
-from quintet.http.websocket import ABNORMAL, NORMAL, WebSocketDisconnect
+from quintet.http.channel import ABNORMAL, NORMAL, WebSocketDisconnect
 from quintet.testing._exchange import LINGER_ABANDONED, Exchange, Link
 
 if TYPE_CHECKING:
     from quintet.testing._portal import Portal
 
-_NO_STATUS = 1005
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -113,8 +112,7 @@ class AsyncWebSocketSession:
                 if self.close_code is None:
                     await self._read()
                     continue
-                if self._reraise and self._link.failure is not None:
-                    raise self._link.failure
+                self._raise_failure()
                 raise WebSocketDisconnect(self.close_code, self.close_reason)
         return self._messages.popleft()
 
@@ -192,7 +190,12 @@ class AsyncWebSocketSession:
         """
         await self.close()
         await self._link.close(LINGER_ABANDONED)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Raise what the handler raised unexpectedly, once."""
         if self._reraise and self._link.failure is not None:
+            self._reraise = False
             raise self._link.failure
 
 

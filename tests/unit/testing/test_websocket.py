@@ -112,9 +112,10 @@ def test_a_refused_handshake_has_its_response(client: Client, path: str) -> None
 
 
 def test_the_exception_of_a_handler_is_raised(client: Client) -> None:
-    with pytest.raises(ValueError, match="negative"), client.websocket("/moves") as ws:
+    with client.websocket("/moves") as ws:
         ws.send_json({"x": -1})
-        ws.receive()
+        with pytest.raises(ValueError, match="negative"):
+            ws.receive()
 
 
 def test_the_exception_of_a_handler_is_raised_at_the_end(client: Client) -> None:
