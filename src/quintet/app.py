@@ -124,6 +124,8 @@ class Application(RouteGroup):
         self._static: dict[str, Methods] = {}
         self._websockets: RouteTable[CompiledRoute] = RouteTable([])
         self.compiled: list[CompiledRoute] = []
+        #: The answers to OPTIONS and to other methods, by what is allowed.
+        self._allowing: dict[str, tuple[CompiledRoute, CompiledRoute]] = {}
         for plugin in plugins:
             self.add_plugin(plugin)
 
@@ -268,6 +270,7 @@ class Application(RouteGroup):
         for function in before:
             function()
         problems: list[Problem] = []
+        self._allowing.clear()
         self.services.security = self.security
         default = Result(Any, "dynamic", 200, tuple(self.options.get("produces", ()) or DEFAULT_PRODUCES))
         if "html" in default.produces:
@@ -453,13 +456,11 @@ class Application(RouteGroup):
         if "GET" in methods:
             methods.setdefault("HEAD", methods["GET"])
         allow = ", ".join(sorted({*methods, "OPTIONS"}))
-        if "OPTIONS" not in methods:
-            methods["OPTIONS"] = self._options(allow)
-        methods["*"] = self._answer(
-            lambda request: _raise(
-                MethodNotAllowed(f"{request.method} is not possible here, {allow} are", headers={"allow": allow})
-            )
-        )
+        if allow not in self._allowing:
+            self._allowing[allow] = (self._options(allow), self._answer(_not_allowed(allow)))
+        options, refused = self._allowing[allow]
+        methods.setdefault("OPTIONS", options)
+        methods["*"] = refused
         return methods
 
     @staticmethod
@@ -483,7 +484,7 @@ class Application(RouteGroup):
         )
 
     def _options(self, allow: str) -> CompiledRoute:
-        head = Head(204, "", self.security, (("allow", allow),))
+        head = self.services.head(204, "", (("allow", allow),))
 
         async def endpoint(request: Request) -> tuple[Head, bytes]:
             return head, b""
@@ -654,8 +655,11 @@ class Application(RouteGroup):
         loop.run_until_complete(self.stop())
 
 
-def _raise(error: Exception) -> Any:
-    raise error
+def _not_allowed(allow: str) -> Callable[[Request], Response[Any]]:
+    def refuse(request: Request) -> Response[Any]:
+        raise MethodNotAllowed(f"{request.method} is not possible here, {allow} are", headers={"allow": allow})
+
+    return refuse
 
 
 def _duplicate(other: CompiledRoute | None, item: CompiledRoute) -> list[Problem]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import CodeType
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
@@ -76,7 +77,6 @@ def compile_endpoint(plan: HandlerPlan, services: Services, on_error: OnError, l
     w.line("    return await on_error(request, exc)")
     plan.source = "\n".join(w.lines) + "\n"
     filename = f"<quintet {label}>"
-    linecache.cache[filename] = (len(plan.source), None, plan.source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {
         **w.names,
         "on_error": on_error,
@@ -89,8 +89,20 @@ def compile_endpoint(plan: HandlerPlan, services: Services, on_error: OnError, l
         "AsyncExitStack": AsyncExitStack,
         "run_in_thread": services.threads.run,
     }
-    exec(compile(plan.source, filename, "exec"), namespace)  # noqa: S102 - source made of our own names alone
+    exec(_code(plan.source, filename), namespace)  # noqa: S102 - source made of our own names alone
     return namespace["endpoint"]
+
+
+_codes: dict[str, CodeType] = {}
+
+
+def _code(source: str, filename: str) -> CodeType:
+    """Compile a source, once: many routes have the same, and their code bears the name of the first."""
+    code = _codes.get(source)
+    if code is None:
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        code = _codes[source] = compile(source, filename, "exec")
+    return code
 
 
 class _Compiler:
@@ -292,7 +304,7 @@ class _Compiler:
             return
         finish = w.name("finish", self.finisher.finish)
         if result.kind == "template":
-            head = Head(result.status, "text/html; charset=utf-8", self.services.security)
+            head = self.services.head(result.status, "text/html; charset=utf-8")
             result.media_types = ("text/html",)
             render = w.name("render", self.services.render)
             w.line(f"if result.__class__ is {w.name('template', Template)}:")
@@ -309,7 +321,7 @@ class _Compiler:
             w.line("return head, encode(result)")
             return
         types = {"none": "", "text": "text/plain; charset=utf-8", "bytes": "application/octet-stream"}
-        head = Head(result.status, types.get(result.kind, "text/html; charset=utf-8"), self.services.security)
+        head = self.services.head(result.status, types.get(result.kind, "text/html; charset=utf-8"))
         result.media_types = (head.media_type.partition(";")[0],) if head.media_type else ()
         name = w.name("head", head)
         w.line(

@@ -11,6 +11,7 @@ from quintet.handlers.params import Depends, Source
 from quintet.handlers.plan import Input
 from quintet.handlers.threads import ThreadPool
 from quintet.http.forms import FormLimits
+from quintet.http.head import Head
 from quintet.http.security import SecurityHeaders
 from quintet.media.registry import Registry
 from quintet.schema.plan import DECODE_FAILURES, compile_type
@@ -36,8 +37,17 @@ class Services:
         self.providers: dict[Any, Depends] = {}
         #: Replacements of dependency functions, for tests.
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._heads: dict[Any, Head] = {}
         self.renderer: Render | None = None
         self.default_encoders: Encoders = None  # pyright: ignore[reportAttributeAccessIssue] - set by the app
+
+    def head(self, status: int, media_type: str, extra: tuple[tuple[str, str], ...] = ()) -> Head:
+        """Return a prepared head; routes that answer alike share it."""
+        key = (status, media_type, extra, self.security)
+        found = self._heads.get(key)
+        if found is None:
+            found = self._heads[key] = Head(status, media_type, self.security, extra)
+        return found
 
     def provider(self, tp: Any) -> Depends | None:
         """Return the dependency that provides a type."""

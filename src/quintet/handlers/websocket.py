@@ -34,19 +34,12 @@ from quintet.handlers.plan import Call, HandlerPlan, Input, Result
 from quintet.handlers.results import DEFAULT_PRODUCES, Finisher
 from quintet.handlers.services import Services
 from quintet.handlers.signature import EMPTY, describe
+from quintet.http.channel import INTERNAL_ERROR, POLICY_VIOLATION, UNSUPPORTED_DATA, WebSocketDisconnect
 from quintet.http.context import current_request
+from quintet.http.origin import allows_origin
 from quintet.http.request import Request
 from quintet.http.response import Response
-from quintet.http.websocket import (
-    INTERNAL_ERROR,
-    POLICY_VIOLATION,
-    UNSUPPORTED_DATA,
-    Codec,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketOptions,
-    allows_origin,
-)
+from quintet.http.websocket import Codec, WebSocket, WebSocketOptions
 from quintet.schema.output import compile_output
 from quintet.schema.plan import DECODE_FAILURES, compile_type
 
@@ -253,7 +246,8 @@ def _raw_decoder(kinds: tuple[type, ...]) -> Callable[[str | bytes], str | bytes
 def _build_encode(tp: Any, services: Services) -> _Encode:
     build_json = services.registry.get("json").build_encoder
     build_msgpack = services.registry.get("msgpack").build_encoder
-    assert build_json is not None and build_msgpack is not None
+    assert build_json is not None
+    assert build_msgpack is not None
     to_json, to_msgpack = build_json(tp), build_msgpack(tp)
     shape = None if tp is Any or tp is object else compile_output(tp)
     raw = tp is Any or tp is object or _raw_kinds(tp) is not None
@@ -291,7 +285,7 @@ def _inputs_reader(inputs: Sequence[Input], path: Sequence[str]) -> Callable[[Re
                 values[id(item)] = item.read(get(request))
             except InputFailure as exc:
                 if item.source is Source.PATH:
-                    raise NotFound() from None
+                    raise NotFound from None
                 errors += exc.errors
         if errors:
             raise ValidationError(errors)
