@@ -59,10 +59,12 @@ async def refused(address: str, **options: Any) -> Any:
 
 
 async def close_code(ws: ClientConnection) -> int | None:
-    with pytest.raises(websockets.ConnectionClosed):
-        async with asyncio.timeout(10):
-            while True:
-                await ws.recv()
+    async with asyncio.timeout(10):
+        try:
+            async for _ in ws:
+                pass
+        except websockets.ConnectionClosedError:
+            pass
     return ws.close_code
 
 
@@ -166,8 +168,12 @@ async def test_many_messages_stay_in_order(host: Host) -> None:
 # -- handshakes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/listen/more", 404), ("/crash", 500), ("/refuse", 403),
-                                              ("/flood?count=many", 422), ("/guarded/ws", 401)])  # fmt: skip
+REFUSALS = {
+    "/nowhere": 404, "/listen/more": 404, "/crash": 500, "/refuse": 403, "/flood?count=many": 422, "/guarded/ws": 401,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "status"), REFUSALS.items())
 async def test_refusals_are_http_answers(host: Host, path: str, status: int) -> None:
     response = await refused(host.ws + path)
     assert response.status_code == status
@@ -508,10 +514,12 @@ async def test_slow_handlers_make_clients_wait(native: Host) -> None:
     raw.sock.settimeout(0.3)
     sent = 0
     block = frame(1, b"x" * 60_000)
-    with pytest.raises(TimeoutError):
+    try:
         while sent < 1000:
             raw.sock.sendall(block)
             sent += 1
+    except TimeoutError:
+        pass
     assert sent < 500  # 60 MB do not fit into buffers
     raw.sock.close()
 

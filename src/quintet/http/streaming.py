@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quintet.http.sse import Event, encode_event
 
@@ -95,7 +95,8 @@ async def event_chunks(
             value = item.result()
             if value is _END:
                 return
-            yield encode_event(value if isinstance(value, Event) else Event(data=value), encode_data)
+            event = cast("Event[Any]", value) if isinstance(value, Event) else Event(data=value)
+            yield encode_event(event, encode_data)
     finally:
         gone.cancel()
         try:

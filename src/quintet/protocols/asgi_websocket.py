@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from quintet.errors import HTTPError
+from quintet.http.channel import ABNORMAL, WebSocketDisconnect
 from quintet.http.connection import Connection
 from quintet.http.headers import ResponseHeaders
 from quintet.http.request import Request
 from quintet.http.response import Response
-from quintet.http.websocket import ABNORMAL, WebSocketDisconnect, WebSocketOptions
+from quintet.http.websocket import WebSocketOptions
 from quintet.protocols.dispatcher import Dispatcher, merge_headers
 from quintet.protocols.intake import Served, check_host, check_size, fields_of, settle_path
 from quintet.protocols.websocket import (
@@ -60,9 +61,7 @@ def _read_head(dispatcher: Dispatcher, scope: Scope) -> tuple[Request, HTTPError
     return Request("GET", path, query, raw, fields, b"", connection), error
 
 
-async def _refuse(
-    dispatcher: Dispatcher, scope: Scope, send: Send, request: Request, response: Response[Any]
-) -> None:
+async def _refuse(dispatcher: Dispatcher, scope: Scope, send: Send, request: Request, response: Response[Any]) -> None:
     """Answer a handshake with an HTTP response where the server can, else with its 403."""
     content = await read_content(response)
     if "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -123,10 +122,5 @@ class ASGIChannel(PulledChannel):
     async def _push(self, message: dict[str, Any]) -> None:
         try:
             await self._send(message)
-        except (OSError, RuntimeError) as exc:
-            # ASGI 2.4 says OSError; servers differ, and by their names their own classes are not OSErrors either.
+        except (OSError, RuntimeError) as exc:  # ASGI 2.4 says OSError, Granian RuntimeError
             raise WebSocketDisconnect(ABNORMAL, "the client has gone") from exc
-        except Exception as exc:
-            if type(exc).__name__ in ("ClientDisconnected", "ConnectionClosed", "ConnectionClosedOK", "ConnectionClosedError"):
-                raise WebSocketDisconnect(ABNORMAL, "the client has gone") from exc
-            raise

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.errors import HTTPError
+from quintet.http.channel import ABNORMAL, WebSocketDisconnect
 from quintet.http.connection import Connection
 from quintet.http.headers import ResponseHeaders
 from quintet.http.request import Request
-from quintet.http.websocket import ABNORMAL, WebSocketDisconnect, WebSocketOptions
+from quintet.http.websocket import WebSocketOptions
 from quintet.protocols.dispatcher import Dispatcher
 from quintet.protocols.intake import Served, check_host, check_size, fields_of, settle_path
-from quintet.protocols.rsgi import is_closed
 from quintet.protocols.websocket import PulledChannel, find_websocket, options_of, run_after, serve_handler
 
 _CLOSE, _BYTES = 0, 1
@@ -119,4 +119,5 @@ class RSGIChannel(PulledChannel):
 
 
 def _gone(exc: RuntimeError) -> Exception:
-    return WebSocketDisconnect(ABNORMAL, "the client has gone") if is_closed(exc) else exc
+    is_closed = type(exc).__name__ in ("RSGIProtocolClosed", "RSGIProtocolError")
+    return WebSocketDisconnect(ABNORMAL, "the client has gone") if is_closed else exc

@@ -12,17 +12,10 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from quintet.errors import NotFound
+from quintet.http.channel import ABNORMAL, MESSAGE_TOO_BIG, Channel, WebSocketDisconnect, message_size
 from quintet.http.headers import ResponseHeaders
 from quintet.http.request import Request
-from quintet.http.websocket import (
-    ABNORMAL,
-    MESSAGE_TOO_BIG,
-    Channel,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketOptions,
-    message_size,
-)
+from quintet.http.websocket import WebSocket, WebSocketOptions
 from quintet.protocols.context import run_callbacks, run_in_context
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher
 

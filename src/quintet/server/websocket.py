@@ -22,19 +22,10 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 from quintet.errors import BadRequest, HTTPError
+from quintet.http.channel import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, MESSAGE_TOO_BIG, Channel, WebSocketDisconnect
 from quintet.http.headers import ResponseHeaders
 from quintet.http.request import Request
-from quintet.http.websocket import (
-    ABNORMAL,
-    GOING_AWAY,
-    INTERNAL_ERROR,
-    MESSAGE_TOO_BIG,
-    Channel,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketOptions,
-    cut_reason,
-)
+from quintet.http.websocket import WebSocket, WebSocketOptions, cut_reason
 from quintet.protocols.dispatcher import CompiledRoute
 from quintet.protocols.drive import SUSPENDED
 from quintet.server.deflate import BoundedMessages, negotiate_deflate
