@@ -24,7 +24,8 @@ class CompiledRoute:
     """One method of one path, ready to run."""
 
     __slots__ = (
-        "cancel", "converters", "endpoint", "is_sync", "kind", "max_body", "method", "name", "plan", "route", "template",
+        "cancel", "converters", "endpoint", "is_sync", "kind", "max_body", "method", "name", "plan", "route",
+        "template",
     )  # fmt: skip
 
     def __init__(

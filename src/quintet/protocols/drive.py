@@ -38,6 +38,12 @@ class _Parked:
     def __init__(self) -> None:
         self.coro: Coroutine[Any, Any, Any] | None = None
         self.task: asyncio.Task[None]
+        #: Set when the task is parked.
+        self.wake: asyncio.Future[None]
+        #: Set with the coroutine: its context, what it has yielded, and whom to tell.
+        self.context: Context
+        self.yielded: Any
+        self.done: Done
 
 
 @types.coroutine

@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import Any
 
 from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError, InternalServerError
+from quintet.handlers.compile import Outcome
 from quintet.http.connection import Connection
 from quintet.http.dates import http_date
 from quintet.http.head import STATUS_LINES
@@ -65,7 +66,7 @@ class NativeServer:
         for connection in list(self.connections):
             connection.close_when_idle()
         deadline = time.monotonic() + grace
-        while self.connections and time.monotonic() < deadline:
+        while self.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - an event would cost each connection
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.abort()
@@ -158,8 +159,8 @@ class NativeProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_advancing", "_crashes", "_gone", "_paused", "_sending", "body", "busy", "connection", "deadline",
-        "dispatcher", "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started", "task",
-        "transport", "unread", "version_1_0", "waiting",
+        "dispatcher", "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started",
+        "task", "transport", "unread", "version_1_0", "waiting",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -204,7 +205,7 @@ class NativeProtocol(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self.transport = transport  # pyright: ignore[reportAttributeAccessIssue]
-        peer = transport.get_extra_info("peername")
+        peer: tuple[Any, ...] | str | None = transport.get_extra_info("peername")
         scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
         self.connection = NativeConnection(self, str(peer[0]) if isinstance(peer, tuple) else "", scheme)
         self.server.connections.add(self)
@@ -220,9 +221,10 @@ class NativeProtocol(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(None)
         request, route, task = self.busy, self.route, self.task
-        if request is not None and route is not None and task is not None and not task.done():
-            if route.cancel or request.method in ("GET", "HEAD"):
-                task.cancel()
+        if request is None or route is None or task is None or task.done():
+            return
+        if route.cancel or request.method in ("GET", "HEAD"):
+            task.cancel()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: streams wait, and so do its next requests."""
@@ -337,7 +339,9 @@ class NativeProtocol(asyncio.Protocol):
         static = dispatcher.static.get(target)
         if static is not None:
             request = Request(method, static[0], b"", raw, fields, body, self.connection)
-            route = static[1].get(method) or static[1]["*"]
+            route = static[1].get(method)
+            if route is None:
+                route, request.params = dispatcher.find(method, static[0])
         else:
             path, _, query = target.partition(b"?")
             if b"%" in path or b"#" in query or target[0] != _SLASH or not path.isascii():
@@ -422,7 +426,8 @@ class NativeProtocol(asyncio.Protocol):
         self.route = route
         self.started = time.monotonic() if self.dispatcher.access_log is not None else self.server.now
         try:
-            outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)
+            coro: Any = route.endpoint(request)
+            outcome = self.driver.start(coro, copy_context(), self._ended)
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
             self._crashed(exc)
             return
@@ -484,12 +489,14 @@ class NativeProtocol(asyncio.Protocol):
         except Exception as exc:  # noqa: BLE001 - an outcome that cannot be written, such as one with an unknown status
             self._crashed(exc)
 
-    def _answer(self, request: Request, outcome: Any) -> None:
-        if type(outcome) is tuple:
+    def _answer(self, request: Request, outcome: Outcome) -> None:  # noqa: C901 - PERF: one function; its steps are in order
+        content: Any
+        length: int | None
+        response: Response[Any] | None = None
+        if isinstance(outcome, tuple):
             head, content = outcome
             fields = list(head.fields)
             status, length = head.status, None
-            response: Response[Any] | None = None
             if self.dispatcher.request_id:
                 fields.append(("x-request-id", request.id))
         else:
@@ -572,7 +579,7 @@ class NativeProtocol(asyncio.Protocol):
                 self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                 if self._paused is not None:
                     await asyncio.shield(self._paused)
-        except (Exception, asyncio.CancelledError) as exc:
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - reported below, and the connection is cut
             if not self.lost:
                 # The head has gone out: the only honest end is a cut connection, never a tidy last chunk.
                 if isinstance(exc, Exception):
