@@ -26,6 +26,7 @@ from quintet import (
     Redirect,
     Request,
     Response,
+    Router,
     Stream,
     Struct,
     Upload,
@@ -70,7 +71,7 @@ app.provide(Connection, open_connection, scope="app")
 class Item(Struct):
     name: str
     size: Annotated[int, Meta(ge=1)]
-    tags: list[str] = []
+    tags: tuple[str, ...] = ()
 
 
 class Person(Struct):
@@ -283,7 +284,7 @@ async def events() -> AsyncIterator[Event[dict[str, int]]]:
 @app.get("/slow")
 async def slow(request: Request) -> str:
     try:
-        await asyncio.sleep(8)
+        await asyncio.sleep(2)
     except asyncio.CancelledError:
         notes.append(f"slow cancelled {request.raw_query.decode()}")
         raise
@@ -317,15 +318,21 @@ class Teapot(Exception):
     pass
 
 
-@app.exception_handler(Teapot)
+kitchen = Router()
+
+
+@kitchen.exception_handler(Teapot)
 async def on_teapot(request: Request, error: Teapot) -> Response[str]:
     await asyncio.sleep(0)
     return Response("short and stout", 418)
 
 
-@app.get("/teapot")
+@kitchen.get("/teapot")
 def teapot() -> str:
-    raise Teapot()
+    raise Teapot
+
+
+app.include(kitchen)
 
 
 def add_note(text: str) -> None:
@@ -381,7 +388,11 @@ async def task() -> str:
 @app.get("/sync")
 def sync_handler(request: Request) -> dict[str, Any]:
     time.sleep(0.001)
-    return {"loop_here": _loop_here(), "thread": threading.current_thread().name, "protocol": request.connection.protocol}
+    return {
+        "loop_here": _loop_here(),
+        "thread": threading.current_thread().name,
+        "protocol": request.connection.protocol,
+    }
 
 
 def _loop_here() -> bool:

@@ -115,8 +115,11 @@ class ASGIConnection(PulledConnection):
             self.lose()
             raise ClientDisconnected("the client closed the connection in the middle of its request")
         chunk: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
+        if message.get("more_body", False):
+            self.left -= len(chunk)
+        else:
             self._ended = True
+            self.left = 0
         self._received += len(chunk)
         return chunk
 
@@ -192,6 +195,8 @@ class _Exchange(Exchange):
         bodiless = status < 200 or status in (204, 304)
         if length is not None and not bodiless:
             headers.append((b"content-length", b"%d" % length))
+        if self.connection.left and isinstance(content, bytes):
+            await self.connection.drain()
         if self.connection.lost:
             await close_chunks(content)
         elif isinstance(content, bytes):

@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import os
 import queue
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import Context, copy_context
@@ -40,6 +41,10 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="quintet-loop", daemon=True)
         self._thread.start()
         atexit.register(self.close)
+        multiprocessing: Any = sys.modules.get("multiprocessing")
+        if multiprocessing is not None and multiprocessing.parent_process() is not None:
+            # Such a child leaves by `os._exit`, without the functions of `atexit` (Granian's workers).
+            multiprocessing.util.Finalize(None, self.close, exitpriority=100)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -175,6 +180,11 @@ class Conversation:
 
     def _start(self, coro: Coroutine[Any, Any, None]) -> None:
         self._task = self._background.loop.create_task(coro, context=self._context)
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before its first step
+            self._messages.put(("error", asyncio.CancelledError()))
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -16,7 +16,7 @@ from quintet.http.connection import Connection
 from quintet.http.request import Request
 from quintet.protocols.context import logger, run_callbacks, run_in_context
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher
-from quintet.protocols.intake import SMALL_BODY, body_length, check_length
+from quintet.protocols.intake import DRAIN, DRAIN_TIME, SMALL_BODY, body_length, check_length
 
 #: Seconds a handler may take before its connection is watched.
 WATCH_AFTER = 0.1
@@ -25,13 +25,15 @@ WATCH_AFTER = 0.1
 class PulledConnection(Connection):
     """The connection of one request of an async server; also the chunks of its body."""
 
-    __slots__ = ("_gone", "lost")
+    __slots__ = ("_gone", "left", "lost")
 
     def __init__(self, protocol: str, peer: str, scheme: str, dispatcher: Dispatcher) -> None:
         super().__init__(protocol, peer, scheme, dispatcher.limits, dispatcher.proxies)
         self._gone: asyncio.Future[None] | None = None
         #: The client has gone.
         self.lost = False
+        #: Bytes of the body that are still to come, where it is known.
+        self.left = 0
 
     def is_disconnected(self) -> bool:
         """Tell whether the client is known to have gone."""
@@ -70,6 +72,17 @@ class PulledConnection(Connection):
     async def wait_lost(self) -> None:
         """Return when the client has gone."""
         raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Receive what nobody has read of a short body: some servers cut the answer off otherwise."""
+        if self.left > DRAIN:
+            return
+        try:
+            async with asyncio.timeout(DRAIN_TIME):
+                while self.left > 0:
+                    await anext(self)
+        except (ClientDisconnected, RequestTimeout, StopAsyncIteration, TimeoutError):
+            self.left = 0
 
     async def timed(self, receiving: Awaitable[Any]) -> Any:
         """Wait for a piece of the body.
@@ -171,6 +184,8 @@ class Exchange:
                 if length <= SMALL_BODY and b"expect" not in fields and route.kind != "mount":
                     request._body = await connection.read_small(length)  # pyright: ignore[reportPrivateUsage]
                     return route
+                if b"expect" not in fields:
+                    connection.left = length
         except HTTPError as exc:
             request._body = b""  # pyright: ignore[reportPrivateUsage]
             request.route = route = self.dispatcher.refuse(exc)

@@ -29,6 +29,10 @@ from quintet.types import RawHeaders
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 #: A declared body of at most this many bytes is read before the handler begins.
 SMALL_BODY = 64 * 1024
+#: What nobody has read of a body is thrown away if it is at most this long; beyond it the connection may break.
+DRAIN = 1024 * 1024
+#: Seconds that takes at most.
+DRAIN_TIME = 1.0
 
 
 class Served(Protocol):

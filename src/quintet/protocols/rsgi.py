@@ -98,9 +98,11 @@ class RSGIConnection(PulledConnection):
             self._chunks = aiter(self._protocol)
         chunk: bytes = await self._receive(anext(self._chunks))
         if not chunk:
+            self.left = 0
             chunk = await self._receive(anext(self._chunks))
             if not chunk:
                 raise ClientDisconnected("the body is truncated or malformed")
+        self.left -= len(chunk)
         return chunk
 
 
@@ -156,6 +158,8 @@ class _Exchange(Exchange):
         bodiless = status < 200 or status in (204, 304)
         if length is not None and not bodiless:
             headers.append(("content-length", str(length)))
+        if self.connection.left and isinstance(content, bytes):
+            await self.connection.drain()
         if self.connection.lost:
             await close_chunks(content)
         elif bodiless or request.method == "HEAD":

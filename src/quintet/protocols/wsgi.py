@@ -25,6 +25,7 @@ from quintet.protocols.background import Background, Conversation, background_of
 from quintet.protocols.context import logger, run_callbacks
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher, merge_headers
 from quintet.protocols.intake import (
+    DRAIN,
     SMALL_BODY,
     Served,
     absolute_target,
@@ -105,6 +106,14 @@ class WSGIConnection(Connection):
             chunks.append(self.read())
         return b"".join(chunks)
 
+    def drain(self) -> None:
+        """Read what nobody has read of a body, unless it is long: some servers cut the answer short otherwise."""
+        try:
+            while 0 < self._left <= DRAIN:
+                self.read()
+        except BadRequest:
+            self._left = 0
+
     async def _run_sync(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a blocking function in the server's thread."""
         try:
@@ -162,7 +171,7 @@ class _Exchange:
                 fields = dict(raw)
             elif "%" in target:
                 decode_path(target.partition("?")[0].encode("latin-1"))  # what servers do not refuse
-            text = _decode(path)
+            text = _decode(path or ("/" if environ.get("SCRIPT_NAME") else ""))
             error = method_error(method)
             if error is None and fields.get(b"upgrade", b"").lower() == b"websocket":
                 error = _websocket_error(dispatcher, text)
@@ -237,6 +246,7 @@ class _Exchange:
         empty = bodiless or request.method == "HEAD"
         if not isinstance(content, bytes):
             return _Stream(self._conversation, content, finish, empty=empty)
+        self.connection.drain()
         chunks = [] if empty else [content]
         return chunks if finish is None else _Chunks(chunks, finish)
 
@@ -342,7 +352,7 @@ def fields_of(environ: Environ) -> RawHeaders:
 
 def _decode(path: str) -> str:
     try:
-        return check_path(path.encode("latin-1").decode() or "/")
+        return check_path(path.encode("latin-1").decode())
     except UnicodeError:
         raise BadRequest("the path is not valid UTF-8") from None
 
