@@ -93,7 +93,7 @@ def test_a_taken_port_is_told_at_once(folder: Path, command: str) -> None:
 
 def test_a_unix_socket_is_served(folder: Path) -> None:
     path = folder / "s"
-    with subprocess.Popen([*_quintet(), "run", "--uds", str(path)], cwd=folder, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([QUINTET, "run", "--uds", str(path)], cwd=folder, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(path.exists)
             transport = httpx2.HTTPTransport(uds=str(path))
