@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.integration.command import Command, run_to_end, wait_until
+from tests.integration.command import QUINTET, Command, run_to_end, wait_until
 
 APP = """
 import asyncio
