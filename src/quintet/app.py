@@ -324,7 +324,7 @@ class Application(RouteGroup):
             from quintet.protocols.foreign import mount_endpoint
 
             endpoint = compose(
-                mount_endpoint(route.handler, self.threads, template.text),
+                mount_endpoint(route.handler, self.threads, template.text, self._on_error),
                 route.options.get("middleware", ()),
                 self._on_error,
                 self._finisher.finish,
@@ -593,8 +593,8 @@ class Application(RouteGroup):
                 box["value"] = await _enter_value(stack, function)
                 stack.callback(box.clear)
             mounted = {id(c.route.handler): c.route.handler for c in self.compiled if c.kind == "mount" and c.route}
-            for other in mounted.values():
-                await stack.enter_async_context(lifespan_of(other))
+            for lifespan in filter(None, map(lifespan_of, mounted.values())):
+                await stack.enter_async_context(lifespan)
         except BaseException:
             await stack.aclose()
             raise

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from quintet.errors import BadRequest, HTTPError, LengthRequired, NotImplementedByServer
 from quintet.http.connection import Connection
+from quintet.http.head import Head
 from quintet.http.request import Request
 from quintet.http.response import Response
 from quintet.http.url import check_path, decode_path
@@ -228,8 +229,9 @@ class _Exchange:
         else:
             outcome = self._conversation.call(endpoint)
         callbacks: list[Any] = []
+        content: bytes | AsyncIterator[bytes]
         if type(outcome) is tuple:
-            head, content = outcome
+            head, content = cast("tuple[Head, bytes]", outcome)
             status, headers, length = head.status, [*head.fields], len(content)
             if dispatcher.request_id:
                 headers.append(("x-request-id", request.id))
