@@ -27,7 +27,6 @@ from quintet.handlers.threads import ThreadPool, ThreadSettings
 from quintet.handlers.versions import Versioning, choose_version
 from quintet.hooks import Plugin
 from quintet.http.forwarded import ProxyPolicy
-from quintet.http.head import Head
 from quintet.http.host import HostPolicy
 from quintet.http.limits import Limits
 from quintet.http.request import Request, quote_path
@@ -125,7 +124,6 @@ class Application(RouteGroup):
         self._websockets: RouteTable[CompiledRoute] = RouteTable([])
         self.compiled: list[CompiledRoute] = []
         #: The answers to OPTIONS and to other methods, by what is allowed.
-        self._allowing: dict[str, tuple[CompiledRoute, CompiledRoute]] = {}
         for plugin in plugins:
             self.add_plugin(plugin)
 
@@ -270,7 +268,6 @@ class Application(RouteGroup):
         for function in before:
             function()
         problems: list[Problem] = []
-        self._allowing.clear()
         self.services.security = self.security
         default = Result(Any, "dynamic", 200, tuple(self.options.get("produces", ()) or DEFAULT_PRODUCES))
         if "html" in default.produces:
@@ -291,12 +288,14 @@ class Application(RouteGroup):
                 compiled += self._compile(route, plan)
             except ConfigurationError as exc:
                 problems += exc.problems
+        self._not_found = self._answer(self._missing)
+        self._not_allowed = self._answer(self._refuse_method)
+        self._options = self._answer(self._list_methods)
         problems += self._build_table(compiled)
         if problems:
             raise ConfigurationError(problems)
         self.compiled = compiled
         self._static = self._table.static
-        self._not_found = self._answer(self._missing)
         return Dispatcher(
             find=self._find,
             find_websocket=self._websockets.find,
@@ -455,12 +454,8 @@ class Application(RouteGroup):
             return methods
         if "GET" in methods:
             methods.setdefault("HEAD", methods["GET"])
-        allow = ", ".join(sorted({*methods, "OPTIONS"}))
-        if allow not in self._allowing:
-            self._allowing[allow] = (self._options(allow), self._answer(_not_allowed(allow)))
-        options, refused = self._allowing[allow]
-        methods.setdefault("OPTIONS", options)
-        methods["*"] = refused
+        methods.setdefault("OPTIONS", self._options)
+        methods["*"] = self._not_allowed
         return methods
 
     @staticmethod
@@ -483,18 +478,6 @@ class Application(RouteGroup):
             converters=first.converters,
         )
 
-    def _options(self, allow: str) -> CompiledRoute:
-        head = self.services.head(204, "", (("allow", allow),))
-
-        async def endpoint(request: Request) -> tuple[Head, bytes]:
-            return head, b""
-
-        return CompiledRoute(
-            compose(endpoint, self.middleware_list, self._on_error, self._finisher.finish),
-            method="OPTIONS",
-            kind="answer",
-        )
-
     def _answer(self, function: Callable[[Request], Response[Any]]) -> CompiledRoute:
         async def endpoint(request: Request) -> Response[Any]:
             try:
@@ -511,11 +494,35 @@ class Application(RouteGroup):
     def _find(self, method: str, path: str) -> tuple[CompiledRoute, tuple[str, ...]]:
         methods = self._static.get(path)
         if methods is not None:
-            return methods.get(method) or methods["*"], ()
+            route = methods.get(method)
+            return (route, ()) if route is not None else self._find_other(method, path)
         found = self._table.find(path)
         if found is None:
             return self._not_found, ()
-        return found[0].get(method) or found[0]["*"], found[1]
+        route = found[0].get(method)
+        return (route, found[1]) if route is not None else self._find_other(method, path)
+
+    def _find_other(self, method: str, path: str) -> tuple[CompiledRoute, tuple[str, ...]]:
+        """Find a method that the most specific route of a path has not: `DELETE /users/{id}` beside `GET /users/me`."""
+        answer: tuple[CompiledRoute, tuple[str, ...]] | None = None
+        for methods, values in self._table.find_all(path):
+            route = methods.get(method)
+            if route is not None or methods["*"].kind == "mount":
+                return route or methods["*"], values
+            answer = answer or (methods["*"], values)
+        return answer or (self._not_found, ())
+
+    def _refuse_method(self, request: Request) -> Response[Any]:
+        allow = self._allowed(request.path)
+        raise MethodNotAllowed(f"{request.method} is not possible here, {allow} are", headers={"allow": allow})
+
+    def _list_methods(self, request: Request) -> Response[Any]:
+        return Response(None, 204, headers={"allow": self._allowed(request.path)})
+
+    def _allowed(self, path: str) -> str:
+        """Return the methods of a path, for `Allow`."""
+        found = {method for methods, _ in self._table.find_all(path) for method in methods}
+        return ", ".join(sorted(found - {"*"}))
 
     def _missing(self, request: Request) -> Response[Any]:
         """Answer a path that has no route: by a redirect where the other slash has one, else 404."""
@@ -653,13 +660,6 @@ class Application(RouteGroup):
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self.stop())
-
-
-def _not_allowed(allow: str) -> Callable[[Request], Response[Any]]:
-    def refuse(request: Request) -> Response[Any]:
-        raise MethodNotAllowed(f"{request.method} is not possible here, {allow} are", headers={"allow": allow})
-
-    return refuse
 
 
 def _duplicate(other: CompiledRoute | None, item: CompiledRoute) -> list[Problem]:

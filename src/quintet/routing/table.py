@@ -10,7 +10,7 @@ Static segments win over parameters, leftmost first; among parameters the more s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -50,6 +50,13 @@ class _Candidate(NamedTuple, Generic[E]):
     weight: tuple[int, ...]
     template: Template
 
+    def match(self, parts: list[str]) -> tuple[str, ...] | None:
+        """Return the parameters of a path's segments, or None where one does not fit."""
+        values = (self.values(parts),) if self.single else self.values(parts)
+        if "" in values or any(pattern.match(parts[index]) is None for index, pattern in self.checks):
+            return None
+        return values
+
 
 class _Shape(Generic[E]):
     __slots__ = ("by_key", "key", "length", "positions")
@@ -61,9 +68,9 @@ class _Shape(Generic[E]):
         self.by_key: dict[Any, list[_Candidate[E]]] = {}
 
 
-def _specificity(shape: _Shape[Any]) -> tuple[int, tuple[bool, ...]]:
-    """Return the key that sorts shapes: longer first, then the one that is static further to the left."""
-    return -shape.length, tuple(index not in shape.positions for index in range(shape.length))
+def _specificity(shape: _Shape[Any]) -> tuple[int, ...]:
+    """Return the key that sorts shapes: compared segment by segment, static comes first and the rest last."""
+    return (*(0 if index in shape.positions else 1 for index in range(shape.length)), 2)
 
 
 class RouteTable(Generic[E]):
@@ -145,20 +152,29 @@ class RouteTable(Generic[E]):
                         if "" in values or ("/." in path and _DOTS.search(path)):
                             break
                         return target, values
-        return self._find_rest(path, parts) if self._rest else None
+        return next(self._rest_matches(parts), None) if self._rest else None
 
-    def _find_rest(self, path: str, parts: list[str]) -> tuple[E, tuple[str, ...]] | None:
+    def find_all(self, path: str) -> Iterator[tuple[E, tuple[str, ...]]]:
+        """Yield every target that takes a decoded path, in the order of precedence; `find` returns the first."""
+        target = self.static.get(path)
+        if target is not None:
+            yield target, ()
+        parts = path[1:].split("/")
+        if not _DOTS.search(path):
+            for shape in self._shapes.get(len(parts), ()):
+                for candidate in shape.by_key.get(shape.key(parts), ()):
+                    values = candidate.match(parts)
+                    if values is not None:
+                        yield candidate.target, values
+        yield from self._rest_matches(parts)
+
+    def _rest_matches(self, parts: list[str]) -> Iterator[tuple[E, tuple[str, ...]]]:
         for shape in self._rest:
-            length = shape.length
-            if len(parts) <= length:
-                continue
-            for c in shape.by_key.get(shape.key(parts), ()):
-                values = (c.values(parts),) if c.single else c.values(parts)
-                if "" in values or "." in values or ".." in values:
-                    continue
-                if all(pattern.match(parts[index]) for index, pattern in c.checks):
-                    return c.target, (*values, "/".join(parts[length:]))
-        return None
+            if len(parts) > shape.length:
+                for candidate in shape.by_key.get(shape.key(parts), ()):
+                    values = candidate.match(parts)
+                    if values is not None and "." not in values and ".." not in values:
+                        yield candidate.target, (*values, "/".join(parts[shape.length :]))
 
 
 def shape_of(template: Template, converters: tuple[Converter, ...]) -> tuple[Any, ...]:
