@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import sysconfig
 import tomllib
 import traceback
 from pathlib import Path
@@ -17,6 +18,7 @@ from quintet.app import Application
 from quintet.errors import ConfigurationError, Problem
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
+_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def load_app(target: str | None) -> Application:
@@ -178,10 +180,13 @@ def own_traceback(exc: BaseException) -> str:
 def _cut(tb: TracebackType | None) -> TracebackType | None:
     """Drop the frames before the user's first; keep all where there is none of the user's."""
     first = tb
-    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+    while first is not None and _is_foreign(first.tb_frame.f_code.co_filename):
         first = first.tb_next
-    return first
+    return first or tb
 
 
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_PACKAGE, "<frozen ", "<quintet ")) or "/importlib/" in filename
+def _is_foreign(filename: str) -> bool:
+    """Tell whether a file is Quintet's or the standard library's."""
+    if "site-packages" in filename and not filename.startswith(_PACKAGE):
+        return False
+    return filename.startswith((_PACKAGE, _LIBRARY, "<frozen ", "<quintet "))

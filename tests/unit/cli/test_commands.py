@@ -383,6 +383,7 @@ def test_an_exception_in_a_command_is_shown_and_ends_with_an_error(shop: Path, r
     result = run("explode")
     assert result.exit_code == 1
     assert "ValueError: exploded" in result.output
+    assert "asyncio" not in result.output
 
 
 def test_a_command_that_cannot_be_called_is_told(shop: Path, run: Run) -> None:
