@@ -23,29 +23,21 @@ EXAMPLES = ROOT / "examples" / "docs"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(DOCS)))
-def test_answers_on_a_page_are_those_of_its_examples(page: Path) -> None:
+def test_answers_on_a_page_are_those_of_its_examples(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKMARKS_DATABASE", str(tmp_path / "bookmarks.db"))
     assert "\n\n".join(check_page(page)) == ""
 
 
-def test_the_tests_shown_in_the_documentation_pass() -> None:
-    files = sorted(str(p) for p in EXAMPLES.rglob("test_*.py"))
-    assert files
-    for folder in sorted({str(Path(f).parent) for f in files}):
-        # As a user would: in the folder, without this project's configuration.
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            folder,
-            "-p",
-            "no:cacheprovider",
-        ]
-        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("test_*.py")), ids=lambda p: str(p.relative_to(EXAMPLES)))
+def test_the_tests_shown_in_the_documentation_pass(file: Path) -> None:
+    # As a user would: in the folder, without this project's configuration.
+    alone = ["-c", os.devnull, "--rootdir", str(file.parent), "-p", "no:cacheprovider"]
+    options = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+    command = [sys.executable, "-m", "pytest", "-q", *alone, *options, file.name]
+    done = subprocess.run(command, check=False, cwd=file.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_wrong_settings_are_reported_as_shown() -> None:
