@@ -305,9 +305,9 @@ class Raw:
                 if len(self.data) >= 2:
                     length, start = self.data[1] & 127, 2
                     if length == 126:
-                        length, start = int.from_bytes(self.data[2:4]), 4
+                        length, start = int.from_bytes(self.data[2:4], "big"), 4
                     elif length == 127:
-                        length, start = int.from_bytes(self.data[2:10]), 10
+                        length, start = int.from_bytes(self.data[2:10], "big"), 10
                     if len(self.data) >= start + length:
                         found = self.data[0] & 15, self.data[start : start + length]
                         self.data = self.data[start + length :]
@@ -319,12 +319,14 @@ class Raw:
         except ConnectionError:
             return None
 
-    def closed_with(self) -> int | None:
+    def closed_with(self, *, answer: bool = True) -> int | None:
         """Return the close code, reading to the end: 1005 for none, 1006 for no close frame."""
         code = 1006
         while (found := self.read()) is not None:
             if found[0] == 8:
-                code = int.from_bytes(found[1][:2]) if found[1] else 1005
+                code = int.from_bytes(found[1][:2], "big") if found[1] else 1005
+                if answer:
+                    self.send(frame(8, found[1]))
         self.sock.close()
         return code
 
@@ -552,5 +554,5 @@ async def test_a_stopping_server_says_so() -> None:
 async def test_a_closing_handshake_that_is_not_answered_ends_too(native: Host) -> None:
     raw = await asyncio.to_thread(Raw, native, "/leave")
     began = time.monotonic()
-    assert await asyncio.to_thread(raw.closed_with) == 1000
+    assert await asyncio.to_thread(lambda: raw.closed_with(answer=False)) == 1000
     assert time.monotonic() - began < 9

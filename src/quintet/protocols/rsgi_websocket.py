@@ -112,9 +112,13 @@ class RSGIChannel(PulledChannel):
         except RuntimeError as exc:
             raise _gone(exc) from None
 
-    async def send_close(self, code: int, reason: str) -> None:
-        """Tell the server to close; it sends no code and no reason, and that only when nobody holds its transport."""
+    async def finish(self) -> None:
+        """Stop reading, and let go of the transport: Granian keeps the connection as long as anybody holds it."""
+        await super().finish()
         self._transport = None
+
+    async def send_close(self, code: int, reason: str) -> None:
+        """Tell the server to close; it sends no code and no reason."""
         self._protocol.close(code)
 
 
