@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, TypedDict
 
 import attrs
 from pydantic import BaseModel, Field
 
-from quintet import App, Body, Meta, Struct
+from quintet import App, Body, Bounds, Meta, Struct
 
 app = App()
 
@@ -127,6 +128,7 @@ async def anything(data: Body[dict[str, object]]) -> list[str]:
 class Invoice(Struct):
     amount: Annotated[Decimal, Meta(gt=0, le=10_000)]
     discount: Annotated[int | None, Meta(ge=0, le=100)] = None
+    due: Annotated[date, Bounds(ge=date(2000, 1, 1))] = date(2030, 1, 1)
     kind: Literal["invoice", "credit"] = "invoice"
 
 
