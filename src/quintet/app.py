@@ -164,7 +164,6 @@ class Application(RouteGroup):
         """
         if scope == "app":
             box: dict[str, Any] = {}
-            self._app_scope.append((kind, factory, box))
 
             def current() -> Any:
                 try:
@@ -175,6 +174,7 @@ class Application(RouteGroup):
                         "use the test client as a context manager, or run the app on a server"
                     ) from None
 
+            self._app_scope.append((current, factory, box))
             self.services.providers[kind] = Depends(current, inline=True)
         else:
             self.services.providers[kind] = Depends(factory, scope=scope)
@@ -188,7 +188,7 @@ class Application(RouteGroup):
     @contextlib.contextmanager
     def override(self, dependency: Any, replacement: Callable[..., Any]) -> Generator[None, None, None]:
         """Put another function in the place of a dependency or provided type, for the time of a test."""
-        provided = self.services.providers.get(dependency) if isinstance(dependency, type) else None
+        provided = self.services.provider(dependency)
         function = provided.function if provided is not None else dependency
         before = self.services.overrides.get(function)
         self.services.overrides[function] = replacement
@@ -595,7 +595,9 @@ class Application(RouteGroup):
         try:
             for function in self._lifespans:
                 await stack.enter_async_context(_as_context(function, self))
-            for _, factory, box in self._app_scope:
+            for current, factory, box in self._app_scope:
+                if current in self.services.overrides:
+                    continue  # a test has something else in its place
                 function = self.services.overrides.get(factory, factory)
                 box["value"] = await _enter_value(stack, function)
                 stack.callback(box.clear)

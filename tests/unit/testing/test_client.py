@@ -486,6 +486,22 @@ async def test_context_variables_of_the_lifespan_reach_handlers(world: World) ->
         assert (await client.get("/variable")).text == "the lifespan's"
 
 
+def test_what_is_overridden_before_the_start_is_not_opened(world: World) -> None:
+    opened: list[str] = []
+
+    class Database: ...
+
+    async def open_database() -> AsyncIterator[Database]:
+        opened.append("the real one")
+        yield Database()
+
+    world.app.provide(Database, open_database, scope="app")
+    client = Client(world.app)
+    with client.override(Database, Database()), client:
+        assert client.get("/hello/x").status_code == 200
+    assert not opened
+
+
 def test_importing_the_package_does_not_load_httpx2() -> None:
     import subprocess
 
