@@ -91,11 +91,12 @@ class Channel(ABC):
             self._waiters.append(waiter)
             try:
                 await waiter
-            finally:
-                if waiter in self._waiters:
+            except asyncio.CancelledError:
+                if waiter.cancelled():
                     self._waiters.remove(waiter)
-                elif waiter.cancelled() and self._messages:
+                else:  # it was told of a message that it will not take
                     self._wake()
+                raise
         message = self._messages.popleft()
         if len(self._messages) == self.max_queue - 1:
             self.has_room()
