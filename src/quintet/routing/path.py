@@ -5,6 +5,7 @@ A template is split once; a request's path is decoded text, so templates hold pl
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from datetime import date
@@ -30,7 +31,7 @@ class Converter(NamedTuple):
 
 
 def _int_text(value: Any) -> str:
-    return str(int(value))
+    return str(int(value) if isinstance(value, str) else operator.index(value))
 
 
 def _float_text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypedDict
 
@@ -11,6 +12,9 @@ from quintet.http.request import Request
 from quintet.http.response import Response
 from quintet.http.websocket import WebSocketOptions
 from quintet.routing.path import Converter, Template, parse_template, quote_segment
+
+#: What a server refuses in a path, and what a browser resolves before it sends one.
+_ASTRAY = re.compile(r"[\x00-\x1f\x7f]|(?:\A|/)\.\.?(?:/|\Z)")
 
 #: A handler: any function whose parameters and result Quintet can read.
 Handler: TypeAlias = "Callable[..., Any]"
@@ -128,6 +132,11 @@ def reverse(template: Template, converters: Sequence[Converter], values: dict[st
             raise ValueError(f"{segment.name}={value!r} does not fit {template.text!r}: {exc}") from None
         if not text or (converter.pattern is not None and converter.pattern.match(text) is None):
             raise ValueError(f"{segment.name}={value!r} does not fit {template.text!r} ({converter.name})")
+        if _ASTRAY.search(text) or ("/" in text and converter.name != "path"):
+            raise ValueError(
+                f"{segment.name}={value!r} does not fit {template.text!r}: a segment holds no '/' and no control "
+                "character, and is not '.' or '..'"
+            )
         pieces.append(quote_segment(text, rest=converter.name == "path"))
     if left:
         raise ValueError(f"the path {template.text!r} has no parameter {', '.join(map(repr, left))}")
