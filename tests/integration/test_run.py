@@ -101,6 +101,8 @@ def test_a_unix_socket_is_served(folder: Path) -> None:
                 assert client.get("/hello/x").json() == {"hello": "x"}
         finally:
             process.terminate()
+    assert process.returncode == 0
+    assert not path.exists()
 
 
 def test_logs_are_json_with_request_ids_and_without_secrets(folder: Path) -> None:

@@ -32,7 +32,14 @@ KEY_VARIABLE = "QUINTET_DEV_KEY"
 @click.command("dev")
 @click.argument("target", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address; of this machine only.")
-@click.option("--port", "-p", default=8000, show_default=True, help="The port; 0 takes a free one.")
+@click.option(
+    "--port",
+    "-p",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default="8000",
+    help="The port; 0 takes a free one.",
+)
 @click.option("--reload/--no-reload", default=True, help="Load changed code.  [default: reload]")
 @click.option("--debugger/--no-debugger", default=True, help="Show exceptions with a console.  [default: debugger]")
 @click.option("--access-log/--no-access-log", default=True, help="Show each request.  [default: access-log]")

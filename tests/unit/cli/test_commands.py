@@ -420,6 +420,15 @@ def test_granian_missing_names_the_extra(shop: Path, run: Run, monkeypatch: pyte
     assert 'pip install "quintet[granian]"' in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--port", "70000"), ("--port", "x"), ("--log-level", "loud"), ("--server", "x")]
+)
+def test_wrong_options_are_refused(shop: Path, run: Run, arguments: tuple[str, str]) -> None:
+    result = run("run", *arguments)
+    assert result.exit_code == 2
+    assert "Invalid value" in result.output
+
+
 def test_the_banner_names_the_documentation(shop: Path) -> None:
     from quintet import App
     from quintet.cli._serving import banner
