@@ -14,7 +14,7 @@ from quintet.handlers.plan import HandlerPlan, Result
 from quintet.handlers.results import plan_result
 from quintet.handlers.signature import read_signature
 from quintet.http.file import File
-from quintet.http.response import EventStream, Redirect, Stream, Template
+from quintet.http.response import EventStream, Page, Redirect, Stream, Template
 from quintet.media.registry import Registry
 from quintet.openapi.problems import COMPONENTS, PROBLEM_TYPE, problem_schema, renamed
 from quintet.openapi.schemas import Schema, Schemas
@@ -99,7 +99,7 @@ class Answers:
         if issubclass(kind, EventStream):
             item = get_args(response)[0] if get_args(response) else Any
             return [(200, {"description": "Server-sent events.", "content": self._events(item)})]
-        if issubclass(kind, Template):
+        if issubclass(kind, (Template, Page)):
             return [(result.status, {"description": _phrase(result.status), "content": _html()})]
         if issubclass(kind, Stream):
             return [(result.status, {"description": "A stream of bytes.", "content": dict(_ANYTHING)})]
@@ -236,6 +236,10 @@ class Answers:
             if both:
                 out[part] = both
         return out
+
+    def page_of_form(self, automatic: Schema) -> Schema:
+        """Return the response to a form with errors: its page again, or a problem where something else is wrong."""
+        return self.joined({"description": "The page again, with its errors.", "content": _html()}, automatic)
 
     def _replaced(self, status: int, handler: Callable[..., Any]) -> Schema:
         answer: Schema = {"description": ERROR_TEXTS.get(status, _phrase(status)), "content": dict(_ANYTHING)}

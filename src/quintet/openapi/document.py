@@ -11,6 +11,7 @@ from quintet.handlers.params import Source
 from quintet.handlers.plan import HandlerPlan
 from quintet.handlers.results import DEFAULT_PRODUCES
 from quintet.http.file import File
+from quintet.http.response import Page
 from quintet.openapi.answers import Answers
 from quintet.openapi.bodies import build_body
 from quintet.openapi.docstrings import Docstring, read_docstring
@@ -194,6 +195,8 @@ class _Builder:
         declared = self.answers.declared(options.get("responses", {}), plan.result.produces)
         for status in _error_statuses(item, plan):
             found[status] = self.answers.error(status, item.route.error_handlers)
+        if item.method == "POST" and plan.body is not None and plan.body.kind == "form" and Page in plan.result.responses:
+            found[422] = self.answers.page_of_form(found[422])
         if requirements:
             self._refusals(found, item, plan, requirements)
         for status, answer in declared.items():

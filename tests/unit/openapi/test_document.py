@@ -3,6 +3,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -15,7 +16,7 @@ from quintet.handlers.params import Body, Cookie, Form, Header, Name, Patch, Que
 from quintet.handlers.versions import Versioning
 from quintet.http.file import File
 from quintet.http.request import Request
-from quintet.http.response import HTML, Redirect, Response
+from quintet.http.response import HTML, Page, Redirect, Response
 from quintet.http.sse import Event
 from quintet.http.upload import Upload
 from quintet.openapi.document import build_document
@@ -211,6 +212,20 @@ def test_a_form_object_takes_both_kinds_of_form(app: App):
 
     content = operation(app, "/", "post")["requestBody"]["content"]
     assert {"application/x-www-form-urlencoded", "multipart/form-data"} <= set(content)
+
+
+def test_a_page_answers_html_also_to_a_form_with_errors(tmp_path: Path):
+    (tmp_path / "signup.html").write_text("")
+    app = App(templates=tmp_path)
+
+    @app.page("/", template="signup.html")
+    async def signup(form: Form[Item]) -> Page | Redirect:
+        return Page(form=form)
+
+    assert set(operation(app, "/", "get")["responses"]["200"]["content"]) == {"text/html"}
+    post = operation(app, "/", "post")["responses"]
+    assert set(post["422"]["content"]) == {"application/problem+json", "text/html"}
+    assert "303" in post
 
 
 def test_a_body_with_a_default_is_not_required(app: App):
