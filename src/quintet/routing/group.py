@@ -72,7 +72,10 @@ class RouteGroup:
                 )
             )
         if prefix:
-            parse_template(prefix)
+            try:
+                parse_template(prefix)
+            except ValueError as exc:
+                raise ConfigurationError(Problem(id="routes.prefix", message=str(exc), where=location())) from None
         self.prefix = prefix
         self.group_name = name
         self.tags = list(tags)
@@ -190,13 +193,21 @@ class RouteGroup:
             group = group()
         if isinstance(group, Controller):
             group = group.as_group()
-        if group is self:
+        if group.includes(self):
             raise ConfigurationError(
-                Problem(id="routes.include", message="a router cannot include itself", where=location())
+                Problem(
+                    id="routes.include",
+                    message="a router cannot include itself, nor one that includes it",
+                    where=location(),
+                )
             )
         self.children.append((prefix, group))
         group.parents.append(self)
         self._changed()
+
+    def includes(self, group: RouteGroup) -> bool:
+        """Tell whether a group is this one, or below it."""
+        return group is self or any(child.includes(group) for _, child in self.children)
 
     @property
     def parents(self) -> list[RouteGroup]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
+from quintet.errors import ConfigurationError, Problem
 from quintet.http.request import Request
 from quintet.http.response import Response
 from quintet.http.websocket import WebSocketOptions
@@ -105,8 +106,15 @@ class Route(msgspec.Struct, kw_only=True):
         return self.options.get("name") or getattr(self.handler, "__name__", "")
 
     def template(self) -> Template:
-        """Return the parsed path."""
-        return parse_template(self.path)
+        """Return the parsed path.
+
+        Raises:
+            ConfigurationError: it is no path, with the prefixes of its groups.
+        """
+        try:
+            return parse_template(self.path)
+        except ValueError as exc:
+            raise ConfigurationError(Problem(id="routes.path", message=str(exc), where=self.where)) from None
 
 
 def reverse(template: Template, converters: Sequence[Converter], values: dict[str, Any]) -> str:
