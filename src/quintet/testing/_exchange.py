@@ -164,10 +164,15 @@ class Exchange:
         except BaseException:
             await self.close()
             raise
+        stream: httpx2.AsyncByteStream = ResponseStream(self)
+        if self._complete and self._status != 101:
+            # PERF: what came at once needs no further turns of the loop, or of the thread it is in.
+            stream = httpx2.ByteStream(b"".join(self._chunks))
+            await self.close()
         return httpx2.Response(
             self._status,
             headers=self._headers,
-            stream=ResponseStream(self),
+            stream=stream,
             request=self._request,
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": self._reason},
         )

@@ -139,7 +139,8 @@ class _SyncTransport(httpx2.BaseTransport):
         stream = request.stream
         body = None if isinstance(stream, httpx2.AsyncByteStream) else _read_in_thread(cast("Any", stream))
         response = self.portal.call(self.caller.send(request, body))
-        response.stream = _SyncStream(cast("ResponseStream", response.stream), self.portal)
+        if isinstance(response.stream, ResponseStream):
+            response.stream = _SyncStream(response.stream, self.portal)
         return response
 
 

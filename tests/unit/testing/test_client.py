@@ -319,27 +319,31 @@ def test_a_wrong_app_says_everything_that_is_wrong() -> None:
         Client(app).get("/x/1")
 
 
-def client_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name == "quintet-test-client"]
+def client_threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name == "quintet-test-client"}
 
 
 def test_clients_leave_no_threads_behind(world: World) -> None:
+    gc.collect()
+    before = client_threads()
     with Client(world.app) as client:
         client.get("/hello/x")
-        assert client_threads()
+        assert client_threads() - before
     other = Client(world.app)
     other.get("/hello/x")
     other.close()
-    assert not client_threads()
+    assert not client_threads() - before
 
 
 def test_a_client_nobody_closed_ends_its_thread(world: World) -> None:
+    gc.collect()
+    before = client_threads()
     client = Client(world.app)
     client.get("/hello/x")
-    assert client_threads()
+    assert client_threads() - before
     del client
     gc.collect()
-    assert not client_threads()
+    assert not client_threads() - before
 
 
 # -- exceptions -------------------------------------------------------------------------------------------------------
