@@ -25,7 +25,10 @@ from quintet.server.deflate import BoundedMessages, Deflate, negotiate_deflate
             'permessage-deflate; client_max_window_bits="10"; server_max_window_bits=9; client_no_context_takeover',
             "permessage-deflate; server_max_window_bits=9; client_max_window_bits=10; client_no_context_takeover",
         ),
-        ("permessage-deflate; server_no_context_takeover", "permessage-deflate; server_max_window_bits=12; server_no_context_takeover"),
+        (
+            "permessage-deflate; server_no_context_takeover",
+            "permessage-deflate; server_max_window_bits=12; server_no_context_takeover",
+        ),
         ("x-other, permessage-deflate; unknown, permessage-deflate", "permessage-deflate; server_max_window_bits=12"),
     ],
 )  # fmt: skip
