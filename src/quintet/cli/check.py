@@ -75,9 +75,16 @@ def check(target: str | None, *, deploy: bool = False) -> list[Finding]:
 
 def _check_commands(app: Application) -> list[Finding]:
     from quintet.cli.custom import command_names, find_command
+    from quintet.cli.main import COMMANDS
 
     found: list[Finding] = []
-    for name in command_names(app):
+    names = command_names(app)
+    for name in dict.fromkeys(names):
+        if name in COMMANDS or names.count(name) > 1:
+            taken = "Quintet's own" if name in COMMANDS else "another of the app"
+            message = f"the command {name!r} cannot be reached, because {taken} has its name"
+            found.append(_error("commands.name", message, "", 'give it another name: @app.command("name")'))
+            continue
         try:
             find_command(app, name)
         except ConfigurationError as exc:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quintet.cli.load import load_app, own_traceback, watched_folder
+from quintet.cli.load import load_app, own_traceback, watched_paths
 from quintet.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _watch(target: str | None, sock: socket.socket, debugger: bool, access_log: 
     argv += [] if access_log else ["--no-access-log"]
     raise SystemExit(
         run_with_reload(
-            argv, watch=[watched_folder(target)], sockets=[sock], report=lambda line: click.echo(line, err=True)
+            argv, watch=watched_paths(target), sockets=[sock], report=lambda line: click.echo(line, err=True)
         )
     )
 

@@ -100,10 +100,12 @@ def is_file(where: str) -> bool:
     return where.endswith(".py") or "/" in where or "\\" in where
 
 
-def watched_folder(target: str | None) -> Path:
-    """Return the folder whose changes concern an app."""
+def watched_paths(target: str | None) -> list[Path]:
+    """Return the folders and files whose changes concern an app."""
     where = split_target(target or default_target() or "app.py")[0]
-    return Path(where).resolve().parent if is_file(where) else Path.cwd()
+    here = Path.cwd()
+    folder = Path(where).resolve().parent if is_file(where) else here
+    return [folder] if folder == here else [folder, here / "quintet.toml", here / ".env"]
 
 
 def _load_file(path: Path) -> Any:
