@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
 
-from quintet import App, Event, EventStream, Header, Name, Struct
+from quintet import App, Event, EventStream, Header, Struct
 
 app = App()
 
@@ -31,11 +30,9 @@ headlines = ["Rain", "Snow", "Sun"]
 
 
 @app.get("/headlines")
-async def news(
-    last: Header[Annotated[int, Name("Last-Event-ID")]] = 0,
-) -> AsyncIterator[Event[str]]:
+async def news(last_event_id: Header[int] = 0) -> AsyncIterator[Event[str]]:
     yield Event(retry=2000)
-    for number, headline in enumerate(headlines[last:], last + 1):
+    for number, headline in enumerate(headlines[last_event_id:], last_event_id + 1):
         yield Event(data=headline, id=str(number))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from quintet import (
@@ -11,6 +12,7 @@ from quintet import (
     Struct,
     Unauthorized,
     WebSocket,
+    WebSocketDisconnect,
     WebSocketOptions,
 )
 
@@ -80,8 +82,9 @@ async def room(name: str, ws: WebSocket) -> None:
     members.add(ws)
     try:
         async for text in ws:
-            for member in [m for m in members if not m.closed]:
-                await member.send(text)
+            for member in list(members):
+                with suppress(WebSocketDisconnect):  # this member has just gone
+                    await member.send(text)
     finally:
         members.discard(ws)
 

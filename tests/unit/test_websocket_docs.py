@@ -31,11 +31,16 @@ def test_typed(client: Client) -> None:
         ws.send_json({"amount": 0})
         assert ws.receive_json() == {
             "type": "about:blank",
-            "title": "Unprocessable Entity",
+            "title": "Unprocessable Content",
             "status": 422,
             "detail": "1 field is wrong",
             "errors": [
-                {"loc": ["message", "amount"], "msg": "Must be greater than 0.", "code": "gt", "ctx": {"gt": 0}}
+                {
+                    "loc": ["message", "amount"],
+                    "msg": "The value must be greater than 0.",
+                    "code": "gt",
+                    "ctx": {"gt": 0},
+                }
             ],
         }
 
@@ -49,11 +54,8 @@ def test_listener(client: Client) -> None:
 
 
 def test_rooms(client: Client) -> None:
-    with (
-        client.websocket("/rooms/a") as one,
-        client.websocket("/rooms/a") as two,
-        client.websocket("/rooms/b") as other,
-    ):
+    rooms = [client.websocket(path) for path in ("/rooms/a", "/rooms/a", "/rooms/b")]
+    with rooms[0] as one, rooms[1] as two, rooms[2] as other:
         one.send_text("hi")
         assert one.receive_text() == "hi"
         assert two.receive_text() == "hi"

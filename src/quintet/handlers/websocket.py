@@ -103,8 +103,9 @@ def compile_websocket(plan: HandlerPlan, services: Services, app: _App, route: R
         websocket.codec = codec
         try:
             await serve(request, websocket)
-        except WebSocketDisconnect:
-            pass
+        except WebSocketDisconnect as exc:
+            if websocket.accepted and not websocket.closed:  # it was another WebSocket's
+                await _close_after(exc, request, websocket, app.failures)
         except Exception as exc:  # noqa: BLE001 - answered, or logged and told to the client
             if not websocket.accepted:
                 return await on_error(request, exc)
