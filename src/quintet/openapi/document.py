@@ -195,7 +195,8 @@ class _Builder:
         declared = self.answers.declared(options.get("responses", {}), plan.result.produces)
         for status in _error_statuses(item, plan):
             found[status] = self.answers.error(status, item.route.error_handlers)
-        if item.method == "POST" and plan.body is not None and plan.body.kind == "form" and Page in plan.result.responses:
+        is_form = item.method == "POST" and plan.body is not None and plan.body.kind == "form"
+        if is_form and Page in plan.result.responses:
             found[422] = self.answers.page_of_form(found[422])
         if requirements:
             self._refusals(found, item, plan, requirements)
