@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
 
 from quintet.errors import ConfigurationError, Problem
@@ -59,7 +60,16 @@ class Signature(NamedTuple):
 
 def describe(function: Callable[..., Any]) -> str:
     """Return a callable's name for messages."""
-    return getattr(function, "__qualname__", None) or type(function).__name__
+    target = _unwrap(function)
+    return getattr(target, "__qualname__", None) or type(target).__name__
+
+
+def _unwrap(function: Callable[..., Any]) -> Any:
+    """Return the function inside decorators and partials."""
+    target: Any = inspect.unwrap(function)
+    while isinstance(target, partial):
+        target = inspect.unwrap(cast("partial[Any]", target).func)
+    return target
 
 
 def _call_of(target: Any) -> Any:
@@ -69,16 +79,16 @@ def _call_of(target: Any) -> Any:
 
 def where_defined(function: Callable[..., Any]) -> str:
     """Return the file and line of a callable's definition."""
-    target: Any = inspect.unwrap(function)
+    target = _unwrap(function)
     target = getattr(target, "__func__", target)
     code = getattr(target, "__code__", None) or getattr(_call_of(target), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
 def _hints(function: Callable[..., Any], localns: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
-    target: Any = inspect.unwrap(function)
+    target = _unwrap(function)
     if inspect.isclass(target):
-        target = target.__init__
+        target = target.__init__ if inspect.isfunction(target.__init__) else target
     elif not (inspect.isfunction(target) or inspect.ismethod(target)) and _call_of(target) is not None:
         target = _call_of(target)
     closure: Mapping[str, Any] = inspect.getclosurevars(target).nonlocals if inspect.isfunction(target) else {}
@@ -125,7 +135,7 @@ def read_signature(function: Callable[..., Any], localns: Mapping[str, Any] | No
             )
         annotation = hints.get(p.name, EMPTY)
         parameters.append(_parameter(p, annotation))
-    target: Any = inspect.unwrap(function)
+    target = _unwrap(function)
     if not (inspect.isroutine(target) or inspect.isclass(target)):
         target = type(target).__call__
     return Signature(
