@@ -24,7 +24,7 @@ class Command:
     """
 
     def __init__(self, *arguments: str, folder: Path, env: Mapping[str, str] | None = None, port: int = 0) -> None:
-        self._log = folder / f"log-{time.monotonic_ns()}.txt"
+        self._log = folder / f"output-{time.monotonic_ns()}.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("QUINTET_")}
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(

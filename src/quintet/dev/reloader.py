@@ -24,24 +24,8 @@ POLL_INTERVAL = 0.25
 #: Seconds a child has to end by itself.
 GRACE = 0.5
 
-_SUFFIXES = frozenset(
-    {
-        ".py",
-        ".html",
-        ".htm",
-        ".xml",
-        ".svg",
-        ".txt",
-        ".jinja",
-        ".jinja2",
-        ".j2",
-        ".toml",
-        ".css",
-        ".js",
-        ".json",
-        ".sql",
-    }
-)
+# Neither data nor assets: an app that writes a JSON file must not restart itself by that.
+_SUFFIXES = frozenset({".py", ".html", ".htm", ".jinja", ".jinja2", ".j2", ".toml", ".sql"})
 _NAMES = frozenset({".env"})
 _IGNORED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "env", "dist", "build"})
 

@@ -211,3 +211,10 @@ def test_without_a_parent_no_socket_is_inherited() -> None:
         (sock,) = inherited_sockets({FDS_VARIABLE: str(os.dup(server.fileno()))})
         with sock:
             assert sock.getsockname() == server.getsockname()
+
+
+@pytest.mark.parametrize("name", ["data.json", "out.txt", "access.log", "shop.sqlite", "style.css", "export.xml"])
+def test_what_an_app_may_write_itself_is_not_watched(tmp_path: Path, name: str) -> None:
+    before = Snapshot.of([tmp_path])
+    (tmp_path / name).write_text("written by a handler")
+    assert before.changes(Snapshot.of([tmp_path])) == []
