@@ -1,5 +1,6 @@
 """Rows B1 to B22 of the security table: bodies."""
 
+# ruff: noqa: E501 - tables of cases
 from __future__ import annotations
 
 import gzip
