@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quintet import App, Conflict, FieldError, HTTPError, NotFound, Request, Response, Router, ValidationError
+from quintet import (
+    App,
+    Conflict,
+    FieldError,
+    HTTPError,
+    NotFound,
+    Request,
+    Response,
+    Router,
+    ValidationError,
+)
 
 app = App(templates=Path(__file__).parent / "templates")
 
@@ -32,7 +42,13 @@ taken = {"ada"}
 @app.post("/names/{name}")
 async def take(name: str) -> str:
     if name in taken:
-        raise ValidationError([FieldError(loc=("path", "name"), msg="This name is taken.", code="unique")])
+        raise ValidationError(
+            [
+                FieldError(
+                    loc=("path", "name"), msg="This name is taken.", code="unique"
+                )
+            ]
+        )
     taken.add(name)
     return name
 
@@ -47,7 +63,9 @@ class OutOfStock(Exception):
 
 
 @app.exception_handler(OutOfStock)
-async def out_of_stock(request: Request, error: OutOfStock) -> Response[dict[str, str]]:
+async def out_of_stock(
+    request: Request, error: OutOfStock
+) -> Response[dict[str, str]]:
     return Response({"sold out": error.article}, status=409)
 
 

@@ -15,7 +15,9 @@ app = App()
 async def timing(request: Request, call_next: CallNext) -> Response[Any]:
     start = perf_counter()
     response = await call_next(request)
-    response.headers.set("server-timing", f"app;dur={(perf_counter() - start) * 1000:.1f}")
+    response.headers.set(
+        "server-timing", f"app;dur={(perf_counter() - start) * 1000:.1f}"
+    )
     return response
 
 
@@ -50,7 +52,11 @@ app.include(loud)
 # --8<-- [start:answer]
 async def closed_on_demand(request: Request, call_next: CallNext) -> Response[Any]:
     if "closed" in request.query:
-        return Response({"message": "come back later"}, status=503, headers={"retry-after": "60"})
+        return Response(
+            {"message": "come back later"},
+            status=503,
+            headers={"retry-after": "60"},
+        )
     return await call_next(request)
 
 

@@ -20,7 +20,7 @@ class Flags:
 
 
 class FlagsPlugin(Plugin):
-    """Feature flags: handlers ask for `Flags`, `/flags` lists them, answers name them."""
+    """Feature flags: handlers ask for `Flags`, `/flags` lists them."""
 
     name: ClassVar[str] = "flags"
 
@@ -36,14 +36,20 @@ class FlagsPlugin(Plugin):
     async def show(self) -> list[str]:
         return list(self.names)
 
-    async def add_header(self, request: Request, call_next: CallNext) -> Response[Any]:
+    async def add_header(
+        self, request: Request, call_next: CallNext
+    ) -> Response[Any]:
         response = await call_next(request)
         response.headers.set("x-flags", ", ".join(self.names))
         return response
 
     def check(self) -> list[Problem]:
         return [
-            Problem(id="flags.name", message=f"the flag {name!r} is not in lower case", fix="rename it")
+            Problem(
+                id="flags.name",
+                message=f"the flag {name!r} is not in lower case",
+                fix="rename it",
+            )
             for name in self.names
             if not name.islower()
         ]

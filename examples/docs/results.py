@@ -82,7 +82,9 @@ async def first() -> City:
 
 @app.get("/cities/export", produces=("csv",))
 async def export() -> Response[list[City]]:
-    return Response(CITIES, headers={"content-disposition": 'attachment; filename="cities.csv"'})
+    return Response(
+        CITIES, headers={"content-disposition": 'attachment; filename="cities.csv"'}
+    )
 
 
 # --8<-- [end:single]

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from quintet import HTML, App, Limits, ProxyPolicy, Request, Response, SecurityHeaders
+from quintet import (
+    HTML,
+    App,
+    Limits,
+    ProxyPolicy,
+    Request,
+    Response,
+    SecurityHeaders,
+)
 
 # --8<-- [start:app]
 app = App(
@@ -25,7 +33,9 @@ async def home() -> HTML:
 async def embedded() -> Response[HTML]:
     return Response(
         HTML("<p>a widget for other sites"),
-        headers={"content-security-policy": "frame-ancestors https://partner.example"},
+        headers={
+            "content-security-policy": "frame-ancestors https://partner.example"
+        },
     )
 
 
@@ -35,7 +45,11 @@ async def embedded() -> Response[HTML]:
 # --8<-- [start:client]
 @app.get("/client")
 async def client(request: Request) -> dict[str, str]:
-    return {"client": request.client, "scheme": request.scheme, "host": request.host}
+    return {
+        "client": request.client,
+        "scheme": request.scheme,
+        "host": request.host,
+    }
 
 
 # --8<-- [end:client]

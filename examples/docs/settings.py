@@ -18,7 +18,11 @@ app = App(settings=[MailSettings])
 
 @app.get("/mail")
 async def mail(settings: MailSettings) -> dict[str, object]:
-    return {"host": settings.host, "port": settings.port, "password": repr(settings.password)}
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "password": repr(settings.password),
+    }
 
 
 # --8<-- [end:section]

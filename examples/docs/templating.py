@@ -32,7 +32,9 @@ async def article(number: int) -> Template:
 # --8<-- [start:block]
 @app.get("/shop/{number}/price")
 async def price(number: int) -> Template:
-    return Template("shop/article.html", block="price", article=ARTICLES[number - 1])
+    return Template(
+        "shop/article.html", block="price", article=ARTICLES[number - 1]
+    )
 
 
 # --8<-- [end:block]

@@ -14,7 +14,11 @@ FOLDER = Path(mkdtemp())
 @app.post("/photos", max_body=10_000_000)
 async def photo(picture: Upload) -> dict[str, object]:
     await picture.save(FOLDER / picture.filename, overwrite=True)
-    return {"name": picture.filename, "type": picture.content_type, "size": picture.size}
+    return {
+        "name": picture.filename,
+        "type": picture.content_type,
+        "size": picture.size,
+    }
 
 
 # --8<-- [end:one]
@@ -22,7 +26,9 @@ async def photo(picture: Upload) -> dict[str, object]:
 
 # --8<-- [start:many]
 @app.post("/albums")
-async def album(pictures: list[Upload], cover: Upload | None = None) -> dict[str, object]:
+async def album(
+    pictures: list[Upload], cover: Upload | None = None
+) -> dict[str, object]:
     return {"pictures": [p.filename for p in pictures], "cover": cover is not None}
 
 

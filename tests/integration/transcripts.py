@@ -32,7 +32,7 @@ _PART = re.compile(
     r'--8<-- "(?P<file>examples/docs/[\w/]+)\.py|^(?P<indent> *)```http\n(?P<block>.*?)^ *```$',
     re.MULTILINE | re.DOTALL,
 )
-_WIDTH = 96
+_WIDTH = 80
 #: What is another one each time.
 _CHANGING = re.compile(r'(?<="request_id":")[^"]+')
 

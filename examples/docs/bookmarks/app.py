@@ -48,7 +48,10 @@ class Bookmark(NewBookmark):
 # --8<-- [start:store]
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookmark (
-    id INTEGER PRIMARY KEY, url TEXT UNIQUE NOT NULL, title TEXT NOT NULL, tags TEXT NOT NULL
+    id INTEGER PRIMARY KEY,
+    url TEXT UNIQUE NOT NULL,
+    title TEXT NOT NULL,
+    tags TEXT NOT NULL
 )
 """
 
@@ -58,8 +61,13 @@ class Store:
         self.db = db
 
     def all(self, tag: str = "") -> list[Bookmark]:
-        rows = self.db.execute("SELECT id, url, title, tags FROM bookmark ORDER BY id")
-        found = [Bookmark(id=r[0], url=r[1], title=r[2], tags=json.loads(r[3])) for r in rows]
+        rows = self.db.execute(
+            "SELECT id, url, title, tags FROM bookmark ORDER BY id"
+        )
+        found = [
+            Bookmark(id=r[0], url=r[1], title=r[2], tags=json.loads(r[3]))
+            for r in rows
+        ]
         return [b for b in found if not tag or tag in b.tags]
 
     def find(self, id: int) -> Bookmark:
@@ -70,12 +78,16 @@ class Store:
 
     def add(self, new: NewBookmark) -> Bookmark:
         values = (new.url, new.title, json.dumps(new.tags))
-        cursor = self.db.execute("INSERT INTO bookmark (url, title, tags) VALUES (?, ?, ?)", values)
+        cursor = self.db.execute(
+            "INSERT INTO bookmark (url, title, tags) VALUES (?, ?, ?)", values
+        )
         return self.find(cursor.lastrowid or 0)
 
     def save(self, b: Bookmark) -> None:
         values = (b.url, b.title, json.dumps(b.tags), b.id)
-        self.db.execute("UPDATE bookmark SET url = ?, title = ?, tags = ? WHERE id = ?", values)
+        self.db.execute(
+            "UPDATE bookmark SET url = ?, title = ?, tags = ? WHERE id = ?", values
+        )
 
     def delete(self, id: int) -> None:
         self.db.execute("DELETE FROM bookmark WHERE id = ?", (id,))
@@ -110,7 +122,9 @@ def list_bookmarks(store: Store, tag: str = "") -> list[Bookmark]:
 def create_bookmark(store: Store, new: NewBookmark) -> Response[Bookmark]:
     """Add a bookmark."""
     bookmark = store.add(new)
-    return Response(bookmark, headers={"location": app.url_for("show_bookmark", id=bookmark.id)})
+    return Response(
+        bookmark, headers={"location": app.url_for("show_bookmark", id=bookmark.id)}
+    )
 
 
 @app.get("/api/bookmarks/{id}")

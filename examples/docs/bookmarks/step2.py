@@ -39,8 +39,13 @@ def list_bookmarks(tag: str = "") -> list[Bookmark]:
 def create_bookmark(new: NewBookmark) -> Response[Bookmark]:
     """Add a bookmark."""
     number = max(bookmarks, default=0) + 1
-    bookmarks[number] = Bookmark(id=number, url=new.url, title=new.title, tags=new.tags)
-    return Response(bookmarks[number], headers={"location": app.url_for("show_bookmark", id=number)})
+    bookmarks[number] = Bookmark(
+        id=number, url=new.url, title=new.title, tags=new.tags
+    )
+    return Response(
+        bookmarks[number],
+        headers={"location": app.url_for("show_bookmark", id=number)},
+    )
 
 
 # --8<-- [end:create]

@@ -28,7 +28,9 @@ def index(form: Form[NewBookmark]) -> Page | Redirect:
     if form.valid:
         new = form.data
         number = max(bookmarks, default=0) + 1
-        bookmarks[number] = Bookmark(id=number, url=new.url, title=new.title, tags=new.tags)
+        bookmarks[number] = Bookmark(
+            id=number, url=new.url, title=new.title, tags=new.tags
+        )
         return Redirect("/")
     return Page(form=form, bookmarks=list(bookmarks.values()))
 

@@ -38,7 +38,10 @@ def test_an_address_is_bookmarked_once(client: Client) -> None:
 def test_a_wrong_bookmark_says_what_is_wrong(client: Client) -> None:
     answer = client.post("/api/bookmarks", json={"url": "ftp://example.com"})
     assert answer.status_code == 422
-    assert [e["loc"] for e in answer.json()["errors"]] == [["body", "url"], ["body", "title"]]
+    assert [e["loc"] for e in answer.json()["errors"]] == [
+        ["body", "url"],
+        ["body", "title"],
+    ]
 
 
 # --8<-- [end:api]
@@ -52,7 +55,9 @@ def test_the_form_keeps_what_was_typed(client: Client) -> None:
 
 
 def test_a_right_form_leads_back_to_the_list(client: Client) -> None:
-    answer = client.post("/", data={"url": NEW["url"], "title": "Python"}, follow_redirects=True)
+    answer = client.post(
+        "/", data={"url": NEW["url"], "title": "Python"}, follow_redirects=True
+    )
     assert '<a href="https://www.python.org">Python</a>' in answer.text
 
 

@@ -4,7 +4,19 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from quintet import App, CallNext, Form, Meta, NotFound, Page, Redirect, Request, Response, Router, Struct
+from quintet import (
+    App,
+    CallNext,
+    Form,
+    Meta,
+    NotFound,
+    Page,
+    Redirect,
+    Request,
+    Response,
+    Router,
+    Struct,
+)
 
 app = App(templates=Path(__file__).parent / "templates")
 

@@ -72,8 +72,12 @@ def contact(request):
         form = ContactForm(request.POST)
         if form.is_valid():
             day = form.cleaned_data["day"]
-            return HttpResponseRedirect(reverse("thanks", kwargs={"year": day.year}))
-        return render(request, "greeting.html", {"form": form, "name": "?"}, status=422)
+            return HttpResponseRedirect(
+                reverse("thanks", kwargs={"year": day.year})
+            )
+        return render(
+            request, "greeting.html", {"form": form, "name": "?"}, status=422
+        )
     return render(request, "greeting.html", {"form": ContactForm(), "name": "you"})
 
 

@@ -44,7 +44,9 @@ async def stock(article: str, stock: Stock) -> int:
 
 # --8<-- [start:parameters]
 @app.get("/users/{id}")
-async def user(id: int, verbose: bool = False, tags: list[str] = []) -> dict[str, object]:
+async def user(
+    id: int, verbose: bool = False, tags: list[str] = []
+) -> dict[str, object]:
     return {"id": id, "verbose": verbose, "tags": tags}
 
 

@@ -3,7 +3,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import (
+    APIRouter,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+)
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -29,7 +38,11 @@ async def stock(article: str, request: Request) -> int:
 
 # --8<-- [start:parameters]
 @app.get("/users/{id}")
-async def user(id: int, verbose: bool = False, tags: Annotated[list[str] | None, Query()] = None):
+async def user(
+    id: int,
+    verbose: bool = False,
+    tags: Annotated[list[str] | None, Query()] = None,
+):
     return {"id": id, "verbose": verbose, "tags": tags or []}
 
 
@@ -122,7 +135,9 @@ def staff_only(x_role: Annotated[str, Header()] = ""):
         raise HTTPException(403)
 
 
-office = APIRouter(prefix="/office", tags=["office"], dependencies=[Depends(staff_only)])
+office = APIRouter(
+    prefix="/office", tags=["office"], dependencies=[Depends(staff_only)]
+)
 
 
 @office.get("/salaries")

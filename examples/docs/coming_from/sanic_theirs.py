@@ -13,7 +13,9 @@ async def user(request, id):
 
 @app.get("/search")
 async def search(request):
-    return json({"q": request.args.get("q", ""), "tags": request.args.getlist("tags", [])})
+    return json(
+        {"q": request.args.get("q", ""), "tags": request.args.getlist("tags", [])}
+    )
 
 
 # --8<-- [end:routes]
@@ -23,9 +25,14 @@ async def search(request):
 @app.post("/orders")
 async def create_order(request):
     data = request.json
-    if not isinstance(data.get("article"), str) or not isinstance(data.get("quantity", 1), int):
+    if not isinstance(data.get("article"), str) or not isinstance(
+        data.get("quantity", 1), int
+    ):
         raise SanicException("wrong order", status_code=422)
-    return json({"article": data["article"], "quantity": data.get("quantity", 1)}, status=201)
+    return json(
+        {"article": data["article"], "quantity": data.get("quantity", 1)},
+        status=201,
+    )
 
 
 # --8<-- [end:body]

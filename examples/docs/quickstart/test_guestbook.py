@@ -7,7 +7,9 @@ def test_an_entry_is_added() -> None:
     with Client(app) as client:
         answer = client.post("/entries", json={"name": "Ada", "text": "Hello"})
         assert answer.status_code == 201
-        assert client.get("/entries").json() == [{"name": "Ada", "text": "Hello", "stars": 5}]
+        assert client.get("/entries").json() == [
+            {"name": "Ada", "text": "Hello", "stars": 5}
+        ]
 
 
 def test_an_entry_without_a_name_is_refused() -> None:

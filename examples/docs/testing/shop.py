@@ -28,8 +28,12 @@ def discount() -> int:
 
 
 @app.get("/items")
-async def items(catalogue: Catalogue, less: Annotated[int, Depends(discount)]) -> list[Item]:
-    return [Item(name=item.name, price=item.price - less) for item in catalogue.items]
+async def items(
+    catalogue: Catalogue, less: Annotated[int, Depends(discount)]
+) -> list[Item]:
+    return [
+        Item(name=item.name, price=item.price - less) for item in catalogue.items
+    ]
 
 
 @app.post("/items", status=201)
