@@ -104,6 +104,7 @@ class Application(RouteGroup):
         self.threads = ThreadPool(threads)
         self.failures = Failures()
         self.services = Services(self.registry, self.security, self.threads)
+        self.services.at_hand["app"] = self
         self.plugins: dict[str, Plugin] = {}
         #: Commands of `quintet` that the app adds: names and functions, or commands of click.
         self.commands: list[tuple[str, Callable[..., Any]] | Any] = []
@@ -310,7 +311,7 @@ class Application(RouteGroup):
         )
 
     def _plan(self, route: Route) -> HandlerPlan:
-        injected: dict[Any, str] = {type(self): "app", Application: "app"}
+        injected: dict[Any, str] = {kind: "app" for kind in type(self).__mro__ if issubclass(kind, Application)}
         if route.kind == "websocket":
             from quintet.http.websocket import WebSocket
 

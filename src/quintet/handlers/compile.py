@@ -79,6 +79,7 @@ def compile_endpoint(plan: HandlerPlan, services: Services, on_error: OnError, l
     filename = f"<quintet {label}>"
     namespace: dict[str, Any] = {
         **w.names,
+        **services.at_hand,
         "on_error": on_error,
         "set_current": current_request.set,
         "parse_query": parse_query,

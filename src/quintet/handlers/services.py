@@ -33,6 +33,8 @@ class Services:
         self.security = security
         self.threads = threads
         self.form_limits = FormLimits()
+        #: What compiled handlers see under a name.
+        self.at_hand: dict[str, Any] = {}
         #: Providers by type.
         self.providers: dict[Any, Depends] = {}
         #: Replacements of dependency functions, for tests.
