@@ -17,6 +17,7 @@ from quintet.protocols.context import logger
 from quintet.protocols.dispatcher import Dispatcher, merge_headers
 from quintet.protocols.exchange import Exchange, PulledConnection, close_chunks
 from quintet.protocols.intake import (
+    METHODS,
     Served,
     absolute_target,
     check_host,
@@ -158,7 +159,8 @@ class _Exchange(Exchange):
     def _read_head(self) -> Request:
         scope, dispatcher = self._scope, self.dispatcher
         method: str = scope["method"]
-        raw, fields = fields_of(cast("RawHeaders", scope["headers"]))
+        received: RawHeaders = scope["headers"]
+        raw, fields = fields_of(received)
         query: bytes = scope.get("query_string", b"")
         path: str = scope["path"]
         raw_path: bytes | None = scope.get("raw_path")
@@ -169,10 +171,16 @@ class _Exchange(Exchange):
                 raw_path, raw = absolute_target(dispatcher, raw_path, raw)
                 fields = dict(raw)
                 path = raw_path.decode("latin-1")
-            path = settle_path(path, raw_path, scope.get("root_path") or "")
-            error = method_error(method)
-            if error is not None:
-                raise error
+            if (
+                raw_path is None
+                or b"%" in raw_path
+                or not path.isprintable()
+                or path[:1] != "/"
+                or scope.get("root_path")
+            ):
+                path = settle_path(path, raw_path, scope.get("root_path") or "")
+            if method not in METHODS:
+                raise method_error(method)
         except HTTPError as exc:
             return refused(dispatcher, self.connection, method, raw, exc)
         return Request(method, path, query, raw, fields, None, self.connection)

@@ -75,10 +75,8 @@ class Served(Protocol):
         ...
 
 
-def method_error(method: str) -> HTTPError | None:
+def method_error(method: str) -> HTTPError:
     """Return what is wrong with a method that no route can have."""
-    if method in METHODS:
-        return None
     if method in ("TRACE", "CONNECT", "QUERY"):
         return MethodNotAllowed(f"{method} is not served", headers={"allow": ", ".join(sorted(METHODS))})
     return NotImplementedByServer("this method is not known")

@@ -20,6 +20,7 @@ from quintet.protocols.context import logger
 from quintet.protocols.dispatcher import Dispatcher, merge_headers
 from quintet.protocols.exchange import Exchange, PulledConnection, close_chunks
 from quintet.protocols.intake import (
+    METHODS,
     Served,
     check_host,
     check_size,
@@ -133,9 +134,8 @@ class _Exchange(Exchange):
             check_host(dispatcher, raw, fields, self.version)
             if "\ufffd" in check_path(path):
                 raise BadRequest("the path is not valid UTF-8")
-            error = method_error(method)
-            if error is not None:
-                raise error
+            if method not in METHODS:
+                raise method_error(method)
         except HTTPError as exc:
             return refused(dispatcher, self.connection, method, raw, exc)
         return Request(method, path, query, raw, fields, None, self.connection)

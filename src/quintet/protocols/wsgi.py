@@ -27,6 +27,7 @@ from quintet.protocols.context import logger, run_callbacks
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher, merge_headers
 from quintet.protocols.intake import (
     DRAIN,
+    METHODS,
     SMALL_BODY,
     Served,
     absolute_target,
@@ -173,11 +174,12 @@ class _Exchange:
             elif "%" in target:
                 decode_path(target.partition("?")[0].encode("latin-1"))  # what servers do not refuse
             text = _decode(path or ("/" if environ.get("SCRIPT_NAME") else ""))
-            error = method_error(method)
-            if error is None and fields.get(b"upgrade", b"").lower() == b"websocket":
-                error = _websocket_error(dispatcher, text)
-            if error is not None:
-                raise error
+            if method not in METHODS:
+                raise method_error(method)
+            if b"upgrade" in fields and dispatcher.find_websocket(text) is not None:
+                raise NotImplementedByServer(
+                    "WSGI cannot carry WebSockets: serve this app by `quintet run`, ASGI or RSGI"
+                )
         except HTTPError as exc:
             return refused(dispatcher, self.connection, method, raw, exc)
         return Request(method, text, query, raw, fields, None, self.connection)
@@ -357,12 +359,6 @@ def _decode(path: str) -> str:
         return check_path(path.encode("latin-1").decode())
     except UnicodeError:
         raise BadRequest("the path is not valid UTF-8") from None
-
-
-def _websocket_error(dispatcher: Dispatcher, path: str) -> HTTPError | None:
-    if dispatcher.find_websocket(path) is None:
-        return None
-    return NotImplementedByServer("WSGI cannot carry WebSockets: serve this app by `quintet run`, ASGI or RSGI")
 
 
 def _runs_here(app: Served, dispatcher: Dispatcher, route: CompiledRoute) -> bool:
