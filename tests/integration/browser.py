@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -44,9 +45,14 @@ class Browser:
         self._process = subprocess.Popen(
             [*arguments, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self._stack = contextlib.ExitStack()
         self._ids = itertools.count(1)
         self.log: list[str] = []
-        self._connection = self._connect()
+        try:
+            self._connection = self._connect()
+        except BaseException:
+            self._end()
+            raise
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -58,12 +64,12 @@ class Browser:
                 raise RuntimeError("the browser did not start")
             time.sleep(0.05)
         port, address = path.read_text().split("\n")[:2]
-        browser = connect(f"ws://127.0.0.1:{port}{address}", max_size=None, proxy=None)
-        browser.send(json.dumps({"id": 1, "method": "Target.getTargets"}))
-        targets = json.loads(browser.recv())["result"]["targetInfos"]
-        browser.close()
+        with connect(f"ws://127.0.0.1:{port}{address}", max_size=None, proxy=None) as browser:
+            browser.send(json.dumps({"id": 1, "method": "Target.getTargets"}))
+            targets = json.loads(browser.recv())["result"]["targetInfos"]
         page = next(t["targetId"] for t in targets if t["type"] == "page")
-        return connect(f"ws://127.0.0.1:{port}/devtools/page/{page}", max_size=None, proxy=None)
+        address = f"ws://127.0.0.1:{port}/devtools/page/{page}"
+        return self._stack.enter_context(connect(address, max_size=None, proxy=None))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
@@ -138,7 +144,10 @@ class Browser:
 
     def close(self) -> None:
         """End the browser."""
-        self._connection.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._stack.close()
         self._process.terminate()
         try:
             self._process.wait(10)

@@ -173,7 +173,7 @@ async def search(
     since: datetime | None = None,
     within: timedelta = timedelta(hours=1),
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5,
-    price: Annotated[Decimal, Meta(gt=0)] = Decimal("9.99"),
+    price: Annotated[Decimal, Meta(ge=0)] = Decimal("9.99"),
     colour: Colour = Colour.GREEN,
     x_request_id: Header[Annotated[str, Name("X-Trace-Id"), Meta(max_length=40)]] = "",
     x_limit: Header[int | None] = None,
