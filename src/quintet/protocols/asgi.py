@@ -174,6 +174,7 @@ class _Exchange(Exchange):
             if (
                 raw_path is None
                 or b"%" in raw_path
+                or not raw_path.isascii()
                 or not path.isprintable()
                 or path[:1] != "/"
                 or scope.get("root_path")
