@@ -551,6 +551,17 @@ async def test_a_stopping_server_says_so() -> None:
             assert time.monotonic() - began < 8
 
 
+async def test_a_stopping_server_waits_for_handlers_to_tidy_up(capfd: pytest.CaptureFixture[str]) -> None:
+    with running("native", TARGET) as host:
+        async with connect(f"{host.ws}/tidy") as ws:
+            await ws.send("hi")
+            assert await ws.recv() == "hi"
+            host.process.send_signal(signal.SIGTERM)
+            assert await close_code(ws) == 1001
+        assert await asyncio.to_thread(host.process.wait, 10) == 0
+    assert "the app stops after: tidied up" in capfd.readouterr().out
+
+
 async def test_a_closing_handshake_that_is_not_answered_ends_too(native: Host) -> None:
     raw = await asyncio.to_thread(Raw, native, "/leave")
     began = time.monotonic()

@@ -210,6 +210,22 @@ async def slow(ws: WebSocket) -> None:
         count += 1
 
 
+@app.lifespan
+async def life() -> AsyncIterator[None]:
+    yield
+    print(f"the app stops after: {', '.join(log)}", flush=True)
+
+
+@app.websocket("/tidy")
+async def tidy(ws: WebSocket) -> None:
+    try:
+        async for message in ws:
+            await ws.send(message)
+    finally:
+        await asyncio.sleep(0.3)
+        log.append("tidied up")
+
+
 @app.websocket("/ping", websocket=WebSocketOptions(ping_interval=0.5))
 async def ping(ws: WebSocket) -> None:
     async for message in ws:

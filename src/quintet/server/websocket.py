@@ -143,6 +143,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def _ended(self, response: Response[Any] | None, error: BaseException | None) -> None:
         """The handler has ended: answer with the response that refuses the handshake, or close."""
         self._task = None
+        if self.lost:
+            cast("set[Any]", self.server.connections).discard(self)
         if error is not None:
             if not isinstance(error, asyncio.CancelledError):
                 logger.error("a WebSocket ended without being closed", exc_info=error)
@@ -358,9 +360,12 @@ class WebSocketProtocol(asyncio.Protocol):
         self.close(GOING_AWAY, "the server is restarting")
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection; where that has happened, end the handler."""
         self.deadline = _FAR
-        if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+        if self.lost:
+            if self._task is not None:
+                self._task.cancel()
+        elif not self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()
 
     def eof_received(self) -> bool:
@@ -368,10 +373,12 @@ class WebSocketProtocol(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has gone."""
+        """The connection has gone; a stopping server still waits for its handler."""
         self.lost = True
+        self.deadline = _FAR
         self.http.connection_lost(exc)
-        cast("set[Any]", self.server.connections).discard(self)
+        if self._task is None:
+            cast("set[Any]", self.server.connections).discard(self)
         self.channel.end(ABNORMAL, "the connection was lost")
         paused, self._paused = self._paused, None
         if paused is not None and not paused.done():
