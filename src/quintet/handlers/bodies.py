@@ -125,7 +125,7 @@ class BodyReader:
         if name is None:
             if not body.required:
                 return body.default
-            raise ValidationError([FieldError(loc=("body",), msg="a body is required", code="missing")])
+            raise ValidationError([FieldError(loc=("body",), msg="A body is required.", code="missing")])
         if name in _FORMS:
             check_same_origin(request)
             form = await request.form(self.services.form_limits)
@@ -138,7 +138,7 @@ class BodyReader:
         if not raw and not body.required:
             return body.default
         if not raw:
-            raise ValidationError([FieldError(loc=("body",), msg="a body is required", code="missing")])
+            raise ValidationError([FieldError(loc=("body",), msg="A body is required.", code="missing")])
         decode = {"json": plan.decode_json, "msgpack": plan.decode_msgpack}.get(name)
         try:
             if decode is not None:
@@ -212,18 +212,18 @@ class BodyReader:
             wants_list = _is_list(annotation)
             if not files:
                 if required:
-                    errors.append(FieldError(loc=("body", name), msg="a file is required", code="missing"))
+                    errors.append(FieldError(loc=("body", name), msg="A file is required.", code="missing"))
                 out[name] = default
             elif any(not isinstance(f, Upload) for f in files):
-                errors.append(FieldError(loc=("body", name), msg="expected a file", code="type"))
+                errors.append(FieldError(loc=("body", name), msg="Expected a file.", code="type"))
             elif len(files) > 1 and not wants_list:
-                message = f"{len(files)} files were sent, expected one"
+                message = f"{len(files)} files were sent, expected one."
                 errors.append(FieldError(loc=("body", name), msg=message, code="repeated"))
             else:
                 out[name] = list(files) if wants_list else files[0]
         for key, _ in form.items:
             if key not in known and len(errors) < 100:
-                errors.append(FieldError(loc=("body", key), msg="this field is not expected", code="unknown_field"))
+                errors.append(FieldError(loc=("body", key), msg="This field is not known.", code="unknown_field"))
         if errors:
             raise ValidationError(errors)
         return out

@@ -48,7 +48,7 @@ def reader(item: Input, converter: TextConverter) -> Callable[[Any], Any]:
             elif isinstance(raw, str):
                 value = one(raw)
             else:
-                raise fail("repeated", f"given {len(raw)} times, expected once")
+                raise fail("repeated", f"Given {len(raw)} times, expected once.")
         except TextMissing:
             return missing(given=True)
         except TextError as exc:
