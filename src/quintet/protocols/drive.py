@@ -106,6 +106,8 @@ class Driver:
         # Parked only from its first step on: a task that has not begun cannot hand a cancellation to the handler.
         parked.wake = self.loop.create_future()
         self._making -= 1
+        if self._closed:
+            return
         self._parked.append(parked)
         cancelled: BaseException | None = None
         try:

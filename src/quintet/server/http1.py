@@ -93,7 +93,11 @@ class Http1Protocol(NativeProtocol):
             raise httptools.HttpParserError("chunk extensions or trailers are too large")
 
     def eof_received(self) -> bool:
-        """The client has closed its sending side: an unfinished request is truncated."""
+        """The client has closed its sending side: an unfinished request is truncated.
+
+        It may still read (a half-closed connection), so what is being answered is answered. Only a handler that is to
+        be cancelled when its client goes away is: nothing tells a client that has closed both sides from this one.
+        """
         if self._begun:
             if self.body is not None:
                 self.body.end(ClientDisconnected("the body is truncated"))
@@ -102,6 +106,8 @@ class Http1Protocol(NativeProtocol):
         self.last = True
         self.waiting = self._headers_done = False
         self.leave()
+        if self.task is not None and self.route is not None and self.route.cancel:
+            return False  # the transport closes, and connection_lost cancels
         return self.busy is not None or bool(self.queue)
 
     def _check_head_size(self, size: int) -> None:
