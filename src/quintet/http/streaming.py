@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from quintet.http.sse import Event, encode_event
@@ -38,16 +38,54 @@ def iterate_async(values: Any, run: Callable[..., Awaitable[Any]]) -> AsyncItera
     return _from_sync(values, run)
 
 
-async def encoded_chunks(
+class Chunks(AsyncIterator[bytes]):
+    """Chunks that are made as they are asked for, and whose end is tidied up even where they never were.
+
+    Closing an async generator that has not begun runs none of it, and a HEAD request begins none.
+    """
+
+    __slots__ = ("_begun", "_close", "_generator", "_source")
+
+    def __init__(
+        self, generator: AsyncGenerator[bytes, None], source: Any, close: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        self._generator = generator
+        self._source = source
+        self._close = close
+        self._begun = False
+
+    def __anext__(self) -> Awaitable[bytes]:
+        """Return the next chunk."""
+        self._begun = True
+        return self._generator.__anext__()
+
+    async def aclose(self) -> None:
+        """End, wherever it is."""
+        begun, self._begun = self._begun, True
+        await self._generator.aclose()
+        if not begun:
+            await _finish(self._source, self._close)
+
+
+def encoded_chunks(
     values: Any,
     encode: Callable[[Any], bytes] | None,
     run: Callable[..., Awaitable[Any]],
     close: Callable[[], Awaitable[None]] | None = None,
     *,
     first: bytes = b"",
-) -> AsyncIterator[bytes]:
+) -> Chunks:
     """Yield `first`, and each value as bytes; text and bytes as they are where there is no `encode`."""
     iterator = iterate_async(values, run)
+    return Chunks(_encoded(iterator, encode, close, first), iterator, close)
+
+
+async def _encoded(
+    iterator: AsyncIterator[Any],
+    encode: Callable[[Any], bytes] | None,
+    close: Callable[[], Awaitable[None]] | None,
+    first: bytes,
+) -> AsyncGenerator[bytes, None]:
     try:
         if first:
             yield first
@@ -65,19 +103,30 @@ def iterate_chunks(chunks: Any, run: Callable[..., Awaitable[Any]]) -> AsyncIter
     return encoded_chunks(chunks, None, run)
 
 
-async def event_chunks(
+def event_chunks(
     request: Request,
     events: AsyncIterable[Any] | Iterable[Any],
     encode: Callable[[Any], bytes],
     keep_alive: float,
     run: Callable[..., Awaitable[Any]] | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
-) -> AsyncIterator[bytes]:
+) -> Chunks:
     """Yield server-sent events, and a comment after every `keep_alive` seconds of silence, until the client goes.
 
     Data that is text is sent as it is; other data goes through `encode`.
     """
-    items = _Items(iterate_async(events, run or request.connection.run_sync or asyncio.to_thread))
+    iterator = iterate_async(events, run or request.connection.run_sync or asyncio.to_thread)
+    return Chunks(_events(request, iterator, encode, keep_alive, close), iterator, close)
+
+
+async def _events(
+    request: Request,
+    iterator: AsyncIterator[Any],
+    encode: Callable[[Any], bytes],
+    keep_alive: float,
+    close: Callable[[], Awaitable[None]] | None,
+) -> AsyncGenerator[bytes, None]:
+    items = _Items(iterator)
     gone = asyncio.ensure_future(request.connection.disconnected())
 
     def encode_data(data: Any) -> bytes:
