@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from quintet.errors import Conflict, Forbidden, NotFound
 from quintet.factory import App
-from quintet.handlers.params import Body, Cookie, Depends, Header, Name, Patch, Path, Query
+from quintet.handlers.params import Body, Cookie, Depends, Header, Name, Patch, Query
 from quintet.http.file import File
 from quintet.http.request import Request
 from quintet.http.response import HTML, Redirect, Response
@@ -50,9 +50,9 @@ class Item(Struct):
     """Something that is sold."""
 
     name: Annotated[str, Meta(min_length=1, max_length=60, description="What it is called.", examples=["Lamp"])]
-    price: Annotated[Decimal, Meta(ge=0)] = Decimal("0")
+    price: Annotated[Decimal, Meta(ge=0)] = Decimal(0)
     colour: Colour = Colour.RED
-    tags: list[str] = []
+    tags: list[str] = []  # noqa: RUF012 - a Struct copies it
     size: Size | None = None
     released: date | None = None
 
@@ -67,7 +67,7 @@ class Node(Struct):
     """A part that has parts."""
 
     label: str
-    children: list[Node] = []
+    children: list[Node] = []  # noqa: RUF012 - a Struct copies it
 
 
 class Card(Struct, tag="card"):
@@ -105,7 +105,10 @@ class Missing(Struct):
     message: str
 
 
-ITEMS = {1: Stored(id=1, name="Lamp", price=Decimal("12.50"), size=Size(width=10, height=20)), 2: Stored(id=2, name="Chair")}
+ITEMS = {
+    1: Stored(id=1, name="Lamp", price=Decimal("12.50"), size=Size(width=10, height=20)),
+    2: Stored(id=2, name="Chair"),
+}
 
 items = Router("/items", tags=["items"])
 
@@ -168,7 +171,7 @@ async def search(
     day: date,
     key: UUID,
     rest: str,
-    ids: Query[list[int]] = [],
+    ids: Query[list[int]] = [],  # noqa: B006 - nothing changes it
     exact: bool = False,
     since: datetime | None = None,
     within: timedelta = timedelta(hours=1),
@@ -264,7 +267,7 @@ async def events() -> AsyncIterator[Event[Size]]:
 
 
 @app.get("/unknown", tags=["answers"])
-async def unknown(request: Request):  # noqa: ANN201 - what an app without annotations is like
+async def unknown(request: Request):  # what an app without annotations is like
     """Answer with who knows what."""
     return {"path": request.path}
 
@@ -329,7 +332,9 @@ async def staff() -> str:
     openapi={
         "callbacks": {
             "delivered": {
-                "{$request.body#/url}": {"post": {"summary": "Delivered", "responses": {"204": {"description": "Seen."}}}}
+                "{$request.body#/url}": {
+                    "post": {"summary": "Delivered", "responses": {"204": {"description": "Seen."}}}
+                }
             }
         },
         "externalDocs": {"url": "https://example.org/subscribing", "description": "More about it"},

@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import strategies
 
 # Bounds of dates have no keyword that generators know: these years are within those of every example.
-_TIMES = strategies.datetimes(datetime(2001, 1, 1), datetime(2049, 1, 1))
+_TIMES = strategies.datetimes(datetime.fromisoformat("2001-01-01"), datetime.fromisoformat("2049-01-01"))
 schemathesis.openapi.format("date-time-local", _TIMES.map(lambda value: value.isoformat()))
 schemathesis.openapi.format("time-local", strategies.times().map(lambda value: value.isoformat()))
 

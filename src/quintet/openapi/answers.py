@@ -177,7 +177,9 @@ class Answers:
         A value is a type, a text (the description), `(type, text)`, an `HTTPError` class (a problem document), None (no
         body), or a response object as OpenAPI has it.
         """
-        return {status: self._declared(status, value, produces or self._produces) for status, value in responses.items()}
+        return {
+            status: self._declared(status, value, produces or self._produces) for status, value in responses.items()
+        }
 
     def _declared(self, status: int, value: Any, produces: tuple[str, ...]) -> Schema:
         if isinstance(value, dict) and ("description" in value or "$ref" in value or "content" in value):

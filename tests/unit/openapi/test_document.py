@@ -99,7 +99,7 @@ def test_parameters_have_their_place_limits_default_and_description(app: App):
         key: int,
         colour: Colour,
         limit: Annotated[int, Meta(ge=1, le=9, description="How many.")] = 5,
-        ids: Query[list[int]] = [],
+        ids: Query[list[int]] = [],  # noqa: B006 - nothing changes it
         trace: Header[Annotated[str, Name("X-Trace-Id")]] = "",
         theme: Cookie[str] = "light",
     ) -> str:
@@ -458,7 +458,10 @@ def test_tags_and_servers_can_be_described(app: App):
         return ""
 
     document = build_document(
-        app, servers=[{"url": "https://api.example.org"}], tags={"a": "First."}, extra={"info": {"license": {"name": "MIT"}}}
+        app,
+        servers=[{"url": "https://api.example.org"}],
+        tags={"a": "First."},
+        extra={"info": {"license": {"name": "MIT"}}},
     )
     validate(document)
     assert document["tags"] == [{"name": "a", "description": "First."}, {"name": "b"}]
