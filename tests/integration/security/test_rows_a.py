@@ -1,6 +1,5 @@
 """Rows A1 to A23 of the security table: HTTP messages, as far as this server speaks HTTP/1.1."""
 
-
 from __future__ import annotations
 
 import time

@@ -1,6 +1,6 @@
 """Rows C1 to C18 of the security table: paths, routing, files."""
 
-# ruff: noqa: E501 - tables of cases
+# ruff: noqa: E501, RUF001 - tables of cases
 from __future__ import annotations
 
 import os
