@@ -145,7 +145,7 @@ async def convert_page(
 
 @app.post(
     "/api/convert",
-    accepts=("json", "msgpack", "xml", "form", "multipart"),
+    accepts=("json", "xml", "form", "multipart"),
     produces=("json", "xml", "msgpack"),
     tags=["Conversion"],
 )
@@ -158,33 +158,37 @@ async def convert(conversion: Conversion, table: ZoneTable) -> Converted:
     return table.convert(conversion)
 
 
-def choose_zones(
-    table: ZoneTable, settings: ClockSettings, zones: Annotated[list[ZoneName], Meta(max_length=24)] | None = None
-) -> list[str]:
+def find_zones(table: ZoneTable, zones: Annotated[list[str], Meta(min_length=1, max_length=24)]) -> list[str]:
     """Return the zones to watch, each once."""
-    for name in zones or ():
-        table.check("query", zones=name)
-    return list(dict.fromkeys(zones or settings.zones))
+    for name in zones:
+        if refusal := table.refusal(name):
+            raise NotFound(refusal)
+    return list(dict.fromkeys(zones))
 
 
-Watched = Annotated[list[str], Depends(choose_zones, inline=True)]
+Watched = Annotated[list[str], Depends(find_zones, inline=True)]
 
 
-@app.get("/live", tags=["Live"])
-async def live(watched: Watched, table: ZoneTable, clock: Clock) -> Template:
+@app.get("/live", tags=["Live"], responses={404: NotFound})
+async def live(table: ZoneTable, settings: ClockSettings, clock: Clock, zones: list[str] | None = None) -> Template:
     """Watch clocks of your choice."""
+    names = find_zones(table, [name for name in zones or () if name] or list(settings.zones))  # a form has empty fields
     now = clock.now()
-    return Template("live.html", zones=[table.read(name, now) for name in watched], names=NAMES)
+    return Template("live.html", zones=[table.read(name, now) for name in names], names=NAMES)
 
 
-@app.get("/live/events", tags=["Live"])
-async def live_events(watched: Watched, table: ZoneTable, clock: Clock) -> EventStream[list[Zone]]:
-    """Stream what clocks show, every second."""
+@app.get("/live/events", tags=["Live"], responses={404: NotFound})
+async def live_events(zones: Watched, table: ZoneTable, clock: Clock) -> EventStream[list[Zone]]:
+    """Stream what clocks show, every second.
+
+    Args:
+        zones: The zones to watch, such as `Asia/Tokyo`.
+    """
 
     async def ticks() -> AsyncIterator[Event[list[Zone]]]:
         while True:
             now = clock.now()
-            yield Event([table.read(name, now) for name in watched], id=f"{now:%Y%m%dT%H%M%SZ}")
+            yield Event([table.read(name, now) for name in zones], id=f"{now:%Y%m%dT%H%M%SZ}")
             await asyncio.sleep(1 - time() % 1)
 
     return EventStream(ticks())

@@ -24,7 +24,7 @@ ZoneName = Annotated[str, Meta(examples=["Europe/Paris"], extra_json_schema={"en
 #: What `<input type="datetime-local">` sends. Before 1973 some offsets had seconds, which RFC 3339 cannot write.
 LocalTime = Annotated[
     datetime,
-    Meta(examples=["2026-07-14T20:30"], description="Date and time on the wall, without an offset."),
+    Meta(examples=["2026-07-14T20:30:00"], description="Date and time on the wall, without an offset."),
     Bounds(ge=datetime(1973, 1, 1), lt=datetime(2100, 1, 1)),  # noqa: DTZ001 - local times
 ]
 
@@ -75,7 +75,7 @@ class Conversion(Struct):
     when: LocalTime
     source: ZoneName
     target: Annotated[ZoneName, Meta(examples=["Asia/Tokyo"])]
-    fold: Annotated[Literal["first", "second"], Meta(description="Which one, if clocks show it twice.")] | None = None
+    fold: Annotated[Literal["", "first", "second"], Meta(description="Which one, if clocks show it twice.")] = ""
 
 
 class Converted(Struct):
@@ -141,13 +141,13 @@ class ZoneTable:
         return Converted(source=source, target=target, hours_ahead=ahead / timedelta(hours=1))
 
 
-def _resolve(when: datetime, zone: ZoneInfo, fold: str | None) -> datetime:
+def _resolve(when: datetime, zone: ZoneInfo, fold: str) -> datetime:
     """Return the moment at which clocks show a time. PEP 495: a gap and a fold differ in the order of the offsets."""
     first, second = (when.replace(tzinfo=zone, fold=n).astimezone(UTC) for n in (0, 1))
     if first > second:
         message = f"Clocks in {zone.key} skip this time; did you mean {first.astimezone(zone):%H:%M}?"
         raise ValidationError([FieldError(loc=("body", "when"), msg=message, code="skipped_time")])
-    if first < second and fold is None:
+    if first < second and not fold:
         message = f"Clocks in {zone.key} are put back and show this time twice; say which one is meant."
         raise ValidationError([FieldError(loc=("body", "fold"), msg=message, code="repeated_time")])
     return second if fold == "second" else first

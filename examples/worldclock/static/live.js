@@ -10,7 +10,7 @@ function turn(clock, zone) {
   const rotate = (hand, degrees) => clock.querySelector(hand).setAttribute("transform", `rotate(${degrees})`);
   rotate(".hour", (hour % 12) * 30 + minute / 2);
   rotate(".minute", minute * 6);
-  rotate(".second", second * 6);
+  rotate(".second", (hour * 60 + minute) * 360 + second * 6); // never backwards, for the transition
   clock.dataset.phase = PHASES.find(([end]) => hour < end)[1];
   const time = clock.querySelector("time");
   time.dateTime = zone.local_time;
