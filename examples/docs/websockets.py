@@ -40,7 +40,9 @@ class Standing(Struct):
 
 
 @app.websocket("/auctions/{item}")
-async def auction(item: str, ws: WebSocket[Bid, Standing], start: int = 0) -> None:
+async def auction(
+    item: str, ws: WebSocket[Bid, Standing], start: int = 0
+) -> None:
     highest = start
     await ws.send(Standing(item=item, highest=highest))
     async for bid in ws:
