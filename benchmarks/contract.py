@@ -60,9 +60,7 @@ class PricedOrder(msgspec.Struct):
 def priced(order: Order) -> PricedOrder:
     """Return an order with its total."""
     total = round(sum(i.quantity * i.unit_price for i in order.items), 2)
-    return PricedOrder(
-        order.id, order.customer, order.status, order.placed_at, order.items, order.notes, total
-    )
+    return PricedOrder(order.id, order.customer, order.status, order.placed_at, order.items, order.notes, total)
 
 
 ORDER = json.dumps(
@@ -76,7 +74,7 @@ ORDER = json.dumps(
         "status": "paid",
         "placed_at": "2026-11-23T12:00:00Z",
         "items": [
-            {"sku": f"ABC-{n:04}", "name": f"Item number {n}", "quantity": n + 1, "unit_price": 9.99, "gift": n % 2 == 0}
+            {"sku": f"ABC-{n:04}", "name": f"Item {n}", "quantity": n + 1, "unit_price": 9.99, "gift": n % 2 == 0}
             for n in range(8)
         ],
         "notes": "Leave at the door.",

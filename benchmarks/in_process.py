@@ -14,7 +14,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contract import ORDER  # noqa: E402 - found beside this file
+from contract import ORDER
 
 HEAD = b" HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n"
 REQUESTS = {

@@ -132,7 +132,7 @@ def over_http(rows: list[str], rounds: int, seconds: int) -> None:
         first = "10 routes" if row == "routes" else ""
         print(
             f"{row:<12}{f'{a:.1f} ({a_min:.1f})':>16}{f'{b:.1f} ({b_min:.1f})':>16}{rate:>10,.0f}{b / a:>8.2f}"
-            f"{b_min / a_min:>11.2f}{budget if budget else '':>8} {first}"
+            f"{b_min / a_min:>11.2f}{budget or '':>8} {first}"
         )
     os.unlink(file.name)
 

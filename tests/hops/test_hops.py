@@ -48,9 +48,9 @@ def count_calls(app: App, request: bytes) -> tuple[list[str], bytes]:
 
     def profile(frame: Any, event: str, argument: Any) -> None:
         code = frame.f_code
-        if event == "call" and (code.co_filename.startswith((OURS, "<quintet")) or code.co_filename == __file__):
-            if code.co_name != "write":
-                calls.append(code.co_name)
+        ours = code.co_filename.startswith((OURS, "<quintet")) or code.co_filename == __file__
+        if event == "call" and ours and code.co_name != "write":
+            calls.append(code.co_name)
 
     def run(protocol: Http1Protocol) -> None:
         for _ in range(3):  # what is learnt once is learnt

@@ -8,8 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, dataclass_trans
 import msgspec
 from msgspec import Meta
 
-from quintet.config.secret import Secret
-
 _SECTION = re.compile(r"[a-z][a-z0-9_]*")
 
 

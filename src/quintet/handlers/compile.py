@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from types import CodeType
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import CodeType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from quintet.errors import MAX_ERRORS, FieldError, HTTPError, NotFound, ValidationError
