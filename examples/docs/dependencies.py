@@ -41,10 +41,14 @@ async def user(name: str, database: Database) -> User:
 
 
 # --8<-- [start:depends]
-async def find_user(database: Database, authorization: Header[str] = "") -> User:
+async def find_user(
+    database: Database, authorization: Header[str] = ""
+) -> User:
     _, _, name = authorization.partition("Bearer ")
     if name not in database.users:
-        raise Unauthorized("give a token", headers={"www-authenticate": "Bearer"})
+        raise Unauthorized(
+            "give a token", headers={"www-authenticate": "Bearer"}
+        )
     return database.users[name]
 
 

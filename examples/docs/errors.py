@@ -4,7 +4,6 @@ from pathlib import Path
 
 from quintet import (
     App,
-    Conflict,
     FieldError,
     HTTPError,
     NotFound,
@@ -45,7 +44,9 @@ async def take(name: str) -> str:
         raise ValidationError(
             [
                 FieldError(
-                    loc=("path", "name"), msg="This name is taken.", code="unique"
+                    loc=("path", "name"),
+                    msg="This name is taken.",
+                    code="unique",
                 )
             ]
         )
@@ -99,11 +100,6 @@ app.include(shop)
 @app.get("/broken")
 async def broken() -> str:
     raise RuntimeError("the password is hunter2")
-
-
-@app.post("/conflict")
-async def conflict() -> None:
-    raise Conflict("somebody was faster")
 
 
 # --8<-- [end:unexpected]

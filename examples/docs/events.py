@@ -32,7 +32,9 @@ headlines = ["Rain", "Snow", "Sun"]
 @app.get("/headlines")
 async def news(last_event_id: Header[int] = 0) -> AsyncIterator[Event[str]]:
     yield Event(retry=2000)
-    for number, headline in enumerate(headlines[last_event_id:], last_event_id + 1):
+    for number, headline in enumerate(
+        headlines[last_event_id:], last_event_id + 1
+    ):
         yield Event(data=headline, id=str(number))
 
 

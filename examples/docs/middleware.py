@@ -50,7 +50,9 @@ app.include(loud)
 
 
 # --8<-- [start:answer]
-async def closed_on_demand(request: Request, call_next: CallNext) -> Response[Any]:
+async def closed_on_demand(
+    request: Request, call_next: CallNext
+) -> Response[Any]:
     if "closed" in request.query:
         return Response(
             {"message": "come back later"},

@@ -83,7 +83,8 @@ async def first() -> City:
 @app.get("/cities/export", produces=("csv",))
 async def export() -> Response[list[City]]:
     return Response(
-        CITIES, headers={"content-disposition": 'attachment; filename="cities.csv"'}
+        CITIES,
+        headers={"content-disposition": 'attachment; filename="cities.csv"'},
     )
 
 

@@ -97,7 +97,9 @@ async def user_by_name(name: str) -> str:
 async def calendar(day: date, room: str) -> dict[str, str]:
     return {
         "this": app.url_for("calendar", day=day, room=room),
-        "other": app.url_for("calendar", day=date(2030, 1, 31), room="Café & bar"),
+        "other": app.url_for(
+            "calendar", day=date(2030, 1, 31), room="Café & bar"
+        ),
     }
 
 

@@ -17,3 +17,11 @@ def test_settings_come_from_the_environment() -> None:
 
 
 # --8<-- [end:load]
+
+
+def test_settings_come_from_the_file() -> None:
+    loaded = load_settings(
+        MailSettings, env={}, dotenv=None
+    )  # quintet.toml here
+    assert loaded[MailSettings].host == "mail.example.com"
+    assert loaded[MailSettings].senders == ["shop@example.com"]

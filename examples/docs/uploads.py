@@ -29,7 +29,10 @@ async def photo(picture: Upload) -> dict[str, object]:
 async def album(
     pictures: list[Upload], cover: Upload | None = None
 ) -> dict[str, object]:
-    return {"pictures": [p.filename for p in pictures], "cover": cover is not None}
+    return {
+        "pictures": [p.filename for p in pictures],
+        "cover": cover is not None,
+    }
 
 
 # --8<-- [end:many]

@@ -6,11 +6,13 @@ import io
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
 import pytest
 
 from quintet import ConfigurationError
@@ -77,3 +79,34 @@ def same_as_shown(name: str, text: str) -> None:
     if UPDATE:
         path.write_text(text.rstrip("\n") + "\n")
     assert path.read_text().rstrip("\n") == text.rstrip("\n")
+
+
+def test_commands_on_the_pages_exist_with_their_options() -> None:
+    from quintet.cli import main
+
+    commands = [
+        (page.name, shlex.split(line, comments=True))
+        for page in DOCS.rglob("*.md")
+        for line in re.findall(r"^ *\$ quintet (.+)$", page.read_text(), re.MULTILINE)
+        if line.split()[0] != "search"  # a command of an example
+    ]
+    assert len(commands) >= 10
+    for page, words in commands:
+        try:
+            name, command, rest = main.resolve_command(click.Context(main), words)
+            assert command is not None
+            command.make_context(name, rest)
+        except (click.exceptions.Exit, click.ClickException) as exc:
+            # `--help` and `--version` end with 0.
+            assert isinstance(exc, click.exceptions.Exit) and exc.exit_code == 0, f"{page}: quintet {words}: {exc}"
+
+
+def test_every_example_is_on_a_page() -> None:
+    text = "".join(p.read_text() for p in DOCS.rglob("*.md"))
+    unused: list[str] = []
+    for path in sorted(EXAMPLES.rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        sections = re.findall(r"# --8<-- \[start:([\w-]+)\]", path.read_text())
+        wanted = [f"{name}:{section}" for section in sections] or [name]
+        unused += [w for w in wanted if f'"{w}"' not in text]
+    assert unused == []

@@ -86,7 +86,8 @@ class Store:
     def save(self, b: Bookmark) -> None:
         values = (b.url, b.title, json.dumps(b.tags), b.id)
         self.db.execute(
-            "UPDATE bookmark SET url = ?, title = ?, tags = ? WHERE id = ?", values
+            "UPDATE bookmark SET url = ?, title = ?, tags = ? WHERE id = ?",
+            values,
         )
 
     def delete(self, id: int) -> None:
@@ -123,7 +124,8 @@ def create_bookmark(store: Store, new: NewBookmark) -> Response[Bookmark]:
     """Add a bookmark."""
     bookmark = store.add(new)
     return Response(
-        bookmark, headers={"location": app.url_for("show_bookmark", id=bookmark.id)}
+        bookmark,
+        headers={"location": app.url_for("show_bookmark", id=bookmark.id)},
     )
 
 
@@ -134,7 +136,9 @@ def show_bookmark(store: Store, id: int) -> Bookmark:
 
 
 @app.patch("/api/bookmarks/{id}")
-def change_bookmark(store: Store, id: int, changes: Patch[NewBookmark]) -> Bookmark:
+def change_bookmark(
+    store: Store, id: int, changes: Patch[NewBookmark]
+) -> Bookmark:
     """Change some fields of a bookmark."""
     bookmark = store.find(id)
     changes.apply(bookmark)

@@ -1,6 +1,8 @@
+# --8<-- [start:app]
 from quintet import App, NotFound, Struct
 
 app = App(title="Bookmarks")
+# --8<-- [end:app]
 
 
 # --8<-- [start:data]
@@ -12,8 +14,12 @@ class Bookmark(Struct):
 
 
 bookmarks = {
-    1: Bookmark(id=1, url="https://www.python.org", title="Python", tags=["code"]),
-    2: Bookmark(id=2, url="https://www.rfc-editor.org", title="RFCs", tags=["web"]),
+    1: Bookmark(
+        id=1, url="https://www.python.org", title="Python", tags=["code"]
+    ),
+    2: Bookmark(
+        id=2, url="https://www.rfc-editor.org", title="RFCs", tags=["web"]
+    ),
 }
 # --8<-- [end:data]
 

@@ -78,7 +78,9 @@ def contact(request):
         return render(
             request, "greeting.html", {"form": form, "name": "?"}, status=422
         )
-    return render(request, "greeting.html", {"form": ContactForm(), "name": "you"})
+    return render(
+        request, "greeting.html", {"form": ContactForm(), "name": "you"}
+    )
 
 
 def thanks(request, year):

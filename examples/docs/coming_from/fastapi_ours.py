@@ -123,7 +123,9 @@ class SoldOut(Exception):
 
 
 @app.exception_handler(SoldOut)
-async def sold_out(request: Request, error: SoldOut) -> Response[dict[str, str]]:
+async def sold_out(
+    request: Request, error: SoldOut
+) -> Response[dict[str, str]]:
     return Response({"sold out": str(error)}, status=409)
 
 

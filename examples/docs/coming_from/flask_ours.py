@@ -33,7 +33,9 @@ def user(id: int) -> dict[str, object]:
 
 # --8<-- [start:query]
 @app.get("/search")
-def search(q: str = "", page: int = 1, tags: list[str] = []) -> dict[str, object]:
+def search(
+    q: str = "", page: int = 1, tags: list[str] = []
+) -> dict[str, object]:
     return {"q": q, "page": page, "tags": tags}
 
 

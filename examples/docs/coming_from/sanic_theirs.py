@@ -14,7 +14,10 @@ async def user(request, id):
 @app.get("/search")
 async def search(request):
     return json(
-        {"q": request.args.get("q", ""), "tags": request.args.getlist("tags", [])}
+        {
+            "q": request.args.get("q", ""),
+            "tags": request.args.getlist("tags", []),
+        }
     )
 
 

@@ -15,7 +15,9 @@ class Notes(list[Note]):
 
 
 async def open_notes() -> AsyncIterator[Notes]:
-    yield Notes([Note(text="buy milk", stars=2), Note(text="call Ada", stars=5)])
+    yield Notes(
+        [Note(text="buy milk", stars=2), Note(text="call Ada", stars=5)]
+    )
 
 
 app.provide(Notes, open_notes, scope="app")

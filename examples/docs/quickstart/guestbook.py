@@ -1,9 +1,11 @@
+# --8<-- [start:app]
 from pathlib import Path
 from typing import Annotated
 
 from quintet import App, Form, Meta, Page, Redirect, Struct
 
 app = App(templates=Path(__file__).parent / "templates")
+# --8<-- [end:app]
 
 
 # --8<-- [start:api]

@@ -32,7 +32,8 @@ async def items(
     catalogue: Catalogue, less: Annotated[int, Depends(discount)]
 ) -> list[Item]:
     return [
-        Item(name=item.name, price=item.price - less) for item in catalogue.items
+        Item(name=item.name, price=item.price - less)
+        for item in catalogue.items
     ]
 
 

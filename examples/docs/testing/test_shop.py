@@ -29,7 +29,10 @@ def test_the_chat_answers() -> None:
 
 
 def test_a_bug_is_raised_here() -> None:
-    with Client(app) as client, pytest.raises(ValueError, match="no such shelf"):
+    with (
+        Client(app) as client,
+        pytest.raises(ValueError, match="no such shelf"),
+    ):
         client.get("/broken")
 
 
