@@ -73,7 +73,7 @@ class Failures:
                     value = handler(request, exc)
                     if inspect.isawaitable(value):
                         value = await value
-                    return finisher.finish(request, value)
+                    return finisher.finish(request, _answer_of(value, exc))
                 except Exception as error:  # noqa: BLE001 - an error handler that fails is an error too
                     exc = error
             if isinstance(exc, HTTPError):
@@ -136,6 +136,17 @@ class Failures:
         response.headers.setdefault("cache-control", "no-store")
         vary(response.headers, "accept")
         return response
+
+
+def _answer_of(value: Any, exc: Exception) -> Response[Any]:
+    """Return what an error handler gave as a response, with the error's status unless it has one of its own."""
+    response = cast("Response[Any]", value if isinstance(value, Response) else Response(value))
+    if response.status is None:
+        response.status = exc.status if isinstance(exc, HTTPError) else 500
+    if isinstance(value, str) and not isinstance(value, HTML):  # text, whatever the route answers with
+        response.content = value.encode()
+        response.headers.set("content-type", "text/plain; charset=utf-8")
+    return response
 
 
 def find_handler(
