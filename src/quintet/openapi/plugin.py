@@ -13,7 +13,6 @@ from quintet.errors import NotFound
 from quintet.hooks import Plugin
 from quintet.http.request import Request
 from quintet.http.response import HTML, Response
-from quintet.openapi.document import build_document
 from quintet.openapi.page import ASSETS, build_page, build_policy, load_asset
 from quintet.routing.route import Guard, RouteOptions
 
@@ -74,6 +73,8 @@ class OpenAPIPlugin(Plugin):
 
     def document(self) -> dict[str, Any]:
         """Return the document, made anew."""
+        from quintet.openapi.document import build_document  # loaded when the document is first asked for
+
         assert self._app is not None, "the plugin has not been set up"
         return build_document(self._app, servers=self.servers, tags=self.tags, extra=self.extra)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 import inspect
 import re
 from collections.abc import Iterable
@@ -112,7 +113,7 @@ class _Generator:
 
     def components(self) -> dict[str, Schema]:
         """Return the component schemas; references to outputs that differ get their own names."""
-        differing = self._differing()
+        differing = self._differing
         out: dict[str, Schema] = {}
         for (name, mode), schema in self.found.items():
             target = f"{name}-Output" if mode == "output" and name in differing else name
@@ -121,16 +122,13 @@ class _Generator:
 
     def schema(self, node: Node, mode: Mode) -> Schema:
         """Return the schema of a root type."""
-        _ = self.node(node, mode)
-        self._collect_all()
-        return self._pointed(self.node(node, mode), mode, self._differing())
+        return self._pointed(self.node(node, mode), mode, self._differing)
 
-    def _collect_all(self) -> None:
-        for node, mode in self.described:
-            _ = self.node(node, mode)
-
+    @functools.cached_property
     def _differing(self) -> set[str]:
-        """Find the components that are not the same in both directions, themselves or through a reference."""
+        """The components that are not the same in both directions, themselves or through a reference."""
+        for node, mode in self.described:  # all of them, before any is referred to
+            _ = self.node(node, mode)
         both = {n for n, m in self.found if m == "input" and (n, "output") in self.found}
         out = {n for n in both if self.found[n, "input"] != self.found[n, "output"]}
         while True:

@@ -10,7 +10,9 @@ import msgspec
 import pydantic
 import pytest
 
-from quintet.schema import Bounds, Meta, Struct, json_schemas
+from quintet.schema.bounds import Bounds
+from quintet.schema.json_schema import json_schemas
+from quintet.schema.struct import Meta, Struct
 
 T = TypeVar("T")
 

@@ -9,7 +9,10 @@ import msgspec
 import pydantic
 import pytest
 
-from quintet.schema import Meta, OutputError, Struct, UnsupportedType, compile_output
+from quintet.schema.failures import OutputError
+from quintet.schema.nodes import UnsupportedType
+from quintet.schema.output import compile_output
+from quintet.schema.struct import Meta, Struct
 
 
 class Customer(Struct):

@@ -17,7 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.errors import BadRequest, HTTPError, ValidationError
-from quintet.schema import DECODE_FAILURES, Bounds, Meta, Struct, TypePlan, UnsupportedType, compile_type
+from quintet.schema.bounds import Bounds
+from quintet.schema.failures import DECODE_FAILURES
+from quintet.schema.nodes import UnsupportedType
+from quintet.schema.plan import TypePlan, compile_type
+from quintet.schema.struct import Meta, Struct
 
 T = TypeVar("T")
 

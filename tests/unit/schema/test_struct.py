@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from quintet.schema import Struct
+from quintet.schema.struct import Struct
 
 
 class Base(Struct, frozen=True):

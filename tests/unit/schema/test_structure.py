@@ -11,7 +11,9 @@ import pydantic
 import pytest
 
 from quintet.errors import ValidationError
-from quintet.schema import DECODE_FAILURES, Meta, Struct, TypePlan, compile_type
+from quintet.schema.failures import DECODE_FAILURES
+from quintet.schema.plan import TypePlan, compile_type
+from quintet.schema.struct import Meta, Struct
 
 
 class Line(Struct):

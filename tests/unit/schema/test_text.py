@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quintet.schema import Bounds, Meta, Struct, TextError, TextMissing, UnsupportedType, compile_text
+from quintet.schema.bounds import Bounds
+from quintet.schema.failures import TextError, TextMissing
+from quintet.schema.nodes import UnsupportedType
+from quintet.schema.struct import Meta, Struct
+from quintet.schema.text import compile_text
 
 
 class Color(enum.Enum):
