@@ -162,11 +162,17 @@ class Driver:
     def _start_inside(self, coro: Coroutine[Any, Any, Any], context: Context, done: Done) -> Any:
         outer = asyncio.current_task(self.loop)
         assert outer is not None
+        parked = self._parked[-1]
+        in_use = parked.task is outer  # by a first step, which may need it yet
+        if in_use:
+            self._parked.pop()
         _leave_task(self.loop, outer)
         try:
             return self.start(coro, context, done)
         finally:
             _enter_task(self.loop, outer)
+            if in_use:
+                self._parked.append(parked)
 
     def _hand_over(
         self, parked: _Parked, coro: Coroutine[Any, Any, Any], context: Context, yielded: Any, done: Done
