@@ -309,7 +309,7 @@ class NativeProtocol(asyncio.Protocol):
                 fields[b"host"] = authority
                 raw = [(n, authority if n == b"host" else v) for n, v in raw]
             else:
-                self.host = host
+                self.host = host if self._paused is None else None
             text = decode_path(path)
         except HTTPError as exc:
             return Request(method, "/", b"", raw, fields, body, self.connection), exc
