@@ -162,8 +162,12 @@ class Application(RouteGroup):
             kind: the annotation that asks for it.
             factory: a dependency; with scope `app` it may take nothing and is called when the app starts.
             scope: `call` ends before the answer is sent, `response` after, `app` with the app.
+
+        Raises:
+            ConfigurationError: a factory of scope `app` that needs arguments.
         """
         if scope == "app":
+            _check_factory(factory)
             box: dict[str, Any] = {}
 
             def current() -> Any:
@@ -682,7 +686,36 @@ def _as_context(function: Callable[..., Any], app: Application) -> AbstractAsync
     takes_app = bool(inspect.signature(function).parameters)
     if inspect.isasyncgenfunction(function):
         function = contextlib.asynccontextmanager(function)
+    elif inspect.isgeneratorfunction(function):
+        function = _async_manager(contextlib.contextmanager(function))
     return function(app) if takes_app else function()
+
+
+def _async_manager(manager: Callable[..., Any]) -> Callable[..., AbstractAsyncContextManager[Any]]:
+    @contextlib.asynccontextmanager
+    async def entered(*args: Any) -> AsyncGenerator[Any, None]:
+        with manager(*args) as value:
+            yield value
+
+    return entered
+
+
+def _check_factory(factory: Callable[..., Any]) -> None:
+    needed = [
+        p.name
+        for p in inspect.signature(factory).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if needed:
+        raise ConfigurationError(
+            Problem(
+                id="provide.parameters",
+                message=f"the factory {getattr(factory, '__qualname__', factory)} lives as long as the app, and no "
+                f"request can give it {', '.join(map(repr, needed))}",
+                where=location(),
+                fix="let it take nothing, such as a function that reads app.settings",
+            )
+        )
 
 
 async def _enter_value(stack: AsyncExitStack, factory: Callable[..., Any]) -> Any:

@@ -175,7 +175,7 @@ class Binder:
         try:
             self.services.prepare_input(item)
         except (TypeError, ValueError) as exc:
-            raise self._problem("signature.type", p, signature, str(exc), "") from None
+            raise self._problem("signature.type", p, signature, str(exc), _way_out(p.annotation)) from None
         self.inputs.append(item)
         return item
 
@@ -242,6 +242,12 @@ class Binder:
                 fix=fix,
             )
         )
+
+
+def _way_out(tp: Any) -> str:
+    """Return the fix for a type that no text can become: most often it should have been provided."""
+    tp = strip(tp)
+    return f"if it is a service, provide it: app.provide({tp.__name__}, …)" if inspect.isclass(tp) else ""
 
 
 def _hashable(tp: Any) -> bool:

@@ -17,7 +17,7 @@ from quintet.handlers.params import Source
 from quintet.handlers.plan import HandlerPlan, Input, Result
 from quintet.handlers.results import DEFAULT_PRODUCES, Finisher, plan_result
 from quintet.handlers.services import Services
-from quintet.handlers.signature import describe, read_signature
+from quintet.handlers.signature import describe, read_signature, where_defined
 from quintet.http.request import Request
 from quintet.http.response import Response
 from quintet.routing.path import CONVERTERS, Converter, Template, enum_converter, literal_converter
@@ -95,6 +95,9 @@ def build_plan(
                 fix=f"add a parameter, such as `{unused[0]}: str`",
             )
         )
+    problems = [*_sync_guards(options.get("guards", ())), *_missing_templates(route, services, signature.where)]
+    if problems:
+        raise ConfigurationError(problems)
     produces = tuple(options.get("produces", ()) or DEFAULT_PRODUCES)
     if options.get("template") and "produces" not in options:
         produces = ("html", "json", "msgpack")
@@ -126,6 +129,34 @@ def _query_names(item: Input) -> list[str]:
     if isinstance(node, UnionNode) and len(node.members) == 1:
         node = node.members[0]
     return [f.key for f in node.fields] if isinstance(node, ObjectNode) else [item.key]
+
+
+def _sync_guards(guards: Sequence[Callable[..., Any]]) -> list[Problem]:
+    return [
+        Problem(
+            id="guards.sync",
+            message=f"the guard {describe(guard)} is not async",
+            where=where_defined(guard),
+            fix="write `async def`; what has to block belongs into a dependency, which runs in a thread",
+        )
+        for guard in guards
+        if (inspect.isfunction(guard) or inspect.ismethod(guard))
+        and not inspect.iscoroutinefunction(inspect.unwrap(guard))
+    ]
+
+
+def _missing_templates(route: Route, services: Services, where: str) -> list[Problem]:
+    name = route.options.get("template")
+    if not name or services.renderer is not None:
+        return []
+    return [
+        Problem(
+            id="templates.none",
+            message=f"{describe(route.handler)} has the template {name!r}, and the app has no templates",
+            where=where,
+            fix='write App(templates="templates"), naming the folder',
+        )
+    ]
 
 
 def build_endpoint(
