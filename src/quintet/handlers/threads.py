@@ -55,12 +55,13 @@ class ThreadPool:
         context = copy_context()
         deadline = time.monotonic() + self.settings.wait
         self.pending += 1
-        future = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._call, context, deadline, function, args, kwargs
-        )
+        job = self._executor.submit(self._call, context, deadline, function, args, kwargs)
+        future = asyncio.wrap_future(job)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            if job.cancel():  # it was still waiting for a thread
+                raise
             # The thread cannot be stopped: what it uses (a session, a file) must not be closed under it.
             while not future.done():
                 try:

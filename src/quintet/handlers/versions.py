@@ -12,7 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from quintet.errors import NotAcceptable
+from quintet.handlers.build import prepared_response
 from quintet.handlers.compile import Endpoint, OnError, Outcome
+from quintet.http.headers import vary
 from quintet.http.request import Request
 
 _PARAMETER = re.compile(r";\s*(?:version|v)\s*=\s*\"?([A-Za-z0-9._-]{1,32})\"?")
@@ -46,7 +48,7 @@ def choose_version(routes: Mapping[str, Any], versioning: Versioning | None, on_
     """
     rules = versioning or Versioning()
     available = ", ".join(v for v in sorted(routes) if v)
-    vary = rules.name.lower() if rules.by == "header" else "accept"
+    field = rules.name.lower() if rules.by == "header" else "accept"
 
     async def endpoint(request: Request) -> Outcome:
         version = rules.wanted(request)
@@ -54,8 +56,11 @@ def choose_version(routes: Mapping[str, Any], versioning: Versioning | None, on_
         if route is None:
             found = f"not {version[:32]!r}" if version else "and the request names none"
             return await on_error(
-                request, NotAcceptable(f"there are the versions {available}, {found}", headers={"vary": vary})
+                request, NotAcceptable(f"there are the versions {available}, {found}", headers={"vary": field})
             )
-        return await route.endpoint(request)
+        outcome: Outcome = await route.endpoint(request)
+        response = prepared_response(*outcome) if isinstance(outcome, tuple) else outcome
+        vary(response.headers, field)
+        return response
 
     return endpoint
