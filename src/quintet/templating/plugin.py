@@ -31,6 +31,7 @@ class TemplatingPlugin(Plugin):
         self.folders = [Path(f) for f in folders]
         self.development = bool(os.environ.get("QUINTET_DEV")) if development is None else development
         self._globals: dict[str, Any] = {}
+        self._app: Application | None = None
 
     def setup(self, app: Application) -> None:
         """Check the folders and register the renderer."""
@@ -49,6 +50,7 @@ class TemplatingPlugin(Plugin):
             return app.url_for(name, path=path)
 
         self._globals["static"] = static
+        self._app = app
         app.services.renderer = self.render
         app.failures.page = self.error_page
         app.check(self.check)
@@ -73,8 +75,22 @@ class TemplatingPlugin(Plugin):
             self.templates.add_global(name, value)
 
     def check(self) -> list[Problem]:
-        """Return what is wrong with the templates."""
-        return self.templates.check()
+        """Return what is wrong with the templates, and which of those that routes name are not there."""
+        return [*self.templates.check(), *self._missing()]
+
+    def _missing(self) -> list[Problem]:
+        routes = {id(c.route): c.route for c in (self._app.compiled if self._app is not None else ()) if c.route}
+        return [
+            Problem(
+                id="templates.missing",
+                message=f"the route {route.path!r} has the template {name!r}, which is in none of the folders",
+                where=route.where,
+                fix=f"create {self.folders[0] / name}" if self.folders else "name a folder",
+            )
+            for route in routes.values()
+            if (name := route.options.get("template", ""))
+            and not any((folder / name).is_file() for folder in self.folders)
+        ]
 
     def error_page(self, request: Request, error: HTTPError) -> str | None:
         """Render the app's own page for an error: `errors/404.html`, else `errors/error.html`, where there is one."""
