@@ -230,8 +230,8 @@ def test_watching_needs_zones_that_exist(client: Client) -> None:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The address of the world clock on the built-in server."""
+def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of the world clock on the built-in server, and its process."""
     log = tmp_path / "log"
     command = [sys.executable, "-m", "quintet", "run", str(EXAMPLES / "worldclock" / "app.py"), "--port", "0"]
     with log.open("w") as output:
@@ -242,7 +242,7 @@ def served(tmp_path: Path) -> Iterator[str]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
-        yield found[0]
+        yield found[0], process
     finally:
         process.terminate()
         try:
@@ -252,8 +252,18 @@ def served(tmp_path: Path) -> Iterator[str]:
             process.wait()
 
 
-def test_a_real_server_serves_pages_and_a_live_stream(served: str) -> None:
-    with httpx2.Client(base_url=served, timeout=10) as client:
+def test_a_server_stops_at_once_while_clocks_are_watched(server: tuple[str, subprocess.Popen[bytes]]) -> None:
+    address, process = server
+    with httpx2.stream("GET", f"{address}/live/events?zones=Asia/Tokyo", timeout=10) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        process.terminate()
+        assert list(lines)[-1] == ""  # a whole event, and a tidy end
+    assert process.wait(10) is not None
+
+
+def test_a_real_server_serves_pages_and_a_live_stream(server: tuple[str, subprocess.Popen[bytes]]) -> None:
+    with httpx2.Client(base_url=server[0], timeout=10) as client:
         page = client.get("/", headers=BROWSER)
         assert "What time is it there?" in page.text
         assert "server-timing" in page.headers

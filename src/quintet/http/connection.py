@@ -59,3 +59,7 @@ class Connection:
     def is_disconnected(self) -> bool:
         """Tell whether the client is known to have gone."""
         return False
+
+    def is_stopping(self) -> bool:
+        """Tell whether the server is about to end, so that what has no end of its own ends now."""
+        return False

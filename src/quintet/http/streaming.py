@@ -113,6 +113,7 @@ def event_chunks(
 ) -> Chunks:
     """Yield server-sent events, and a comment after every `keep_alive` seconds of silence, until the client goes.
 
+    A server that stops ends them at the next event or comment: clients connect again by themselves.
     Data that is text is sent as it is; other data goes through `encode`.
     """
     iterator = iterate_async(events, run or request.connection.run_sync or asyncio.to_thread)
@@ -133,11 +134,11 @@ async def _events(
         return data.encode() if isinstance(data, str) else encode(data)
 
     try:
-        while True:
+        while not request.connection.is_stopping():
             item = items.ask()
             while not item.done():
                 done, _ = await asyncio.wait((item, gone), timeout=keep_alive, return_when=asyncio.FIRST_COMPLETED)
-                if gone in done:
+                if gone in done or request.connection.is_stopping():
                     return
                 if not done:
                     yield KEEP_ALIVE_COMMENT

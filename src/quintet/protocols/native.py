@@ -153,6 +153,10 @@ class NativeConnection(Connection):
         """Return when the client has gone."""
         await self._owner.wait_lost()
 
+    def is_stopping(self) -> bool:
+        """Tell whether the server is about to end."""
+        return self._owner.server.stopping
+
 
 class NativeProtocol(asyncio.Protocol):
     """One connection: requests in, answers out, in order."""
