@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
 
-from quintet.errors import FieldError, Forbidden, HTTPError, UnsupportedMediaType, ValidationError
+from quintet.errors import FieldError, HTTPError, UnsupportedMediaType, ValidationError
 from quintet.handlers.params import Form, Patch
 from quintet.handlers.plan import Body
 from quintet.http.forms import FormData
@@ -127,7 +127,6 @@ class BodyReader:
                 return body.default
             raise ValidationError([FieldError(loc=("body",), msg="A body is required.", code="missing")])
         if name in _FORMS:
-            check_same_origin(request)
             form = await request.form(self.services.form_limits)
             if body.kind == "upload":
                 return self._parts(form)
@@ -249,24 +248,3 @@ def _charset(content_type: bytes) -> str:
         if name == b"charset":
             return value.strip(b" \"'").decode("latin-1")
     return ""
-
-
-def check_same_origin(request: Request) -> None:
-    """Refuse a form that a page of another site has submitted.
-
-    By Sec-Fetch-Site where the browser sends it, else by Origin; a client that sends neither is not a browser.
-    (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers".)
-
-    Raises:
-        Forbidden: the form comes from elsewhere.
-    """
-    site = request.fields.get(b"sec-fetch-site")
-    if site is not None:
-        if site in (b"same-origin", b"none"):
-            return
-        raise Forbidden("this form was submitted from another site")
-    origin = request.fields.get(b"origin")
-    if origin is None:
-        return
-    if origin.decode("latin-1").lower() != f"{request.scheme}://{request.host}".lower():
-        raise Forbidden("this form was submitted from another site")

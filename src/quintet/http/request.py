@@ -17,6 +17,7 @@ from quintet.errors import BadRequest, ContentTooLarge, UnsupportedMediaType
 from quintet.http.cookies import parse_cookies
 from quintet.http.forms import FormData, FormLimits, parse_multipart, parse_urlencoded
 from quintet.http.headers import Headers
+from quintet.http.origin import check_same_origin
 from quintet.http.query import parse_query
 
 if TYPE_CHECKING:
@@ -216,17 +217,25 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise BadRequest(f"the body is not valid JSON: {exc}") from None
 
-    async def form(self, limits: FormLimits | None = None) -> FormData:
+    async def form(self, limits: FormLimits | None = None, *, cross_site: bool = False) -> FormData:
         """Return the body read as a form, urlencoded or multipart.
 
         Files are on disk when they are large; they are closed when the response has been sent.
 
+        Args:
+            limits: what the form may cost.
+            cross_site: take a form that a page of another site has submitted. What it does must then not depend on
+                the visitor's cookies.
+
         Raises:
+            Forbidden: the form was submitted from another site.
             UnsupportedMediaType: the body is of another type.
             BadRequest, ContentTooLarge: it is malformed or too large.
         """
         if self._form is not None:
             return self._form
+        if not cross_site:
+            check_same_origin(self)
         kind = self.content_type
         limits = limits or FormLimits()
         if kind == "application/x-www-form-urlencoded":
