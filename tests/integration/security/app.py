@@ -215,6 +215,11 @@ async def stream() -> Stream:
     return Stream(chunks())
 
 
+@app.get("/blob")
+async def blob() -> bytes:
+    return b"x" * 200_000
+
+
 @app.get("/slow")
 async def slow(seconds: float = 0.3) -> str:
     await asyncio.sleep(seconds)

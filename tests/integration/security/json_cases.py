@@ -1,6 +1,6 @@
 """JSON texts by the grammar of RFC 8259: those that are JSON, those that are not, and those that it leaves open."""
 
-# ruff: noqa: E501 - tables of cases
+# ruff: noqa: E501, RUF001 - tables of cases
 from __future__ import annotations
 
 _VALUES = {

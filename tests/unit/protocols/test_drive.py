@@ -1,3 +1,4 @@
+# ruff: noqa: E501, C901 - a table of steps, and what each does
 from __future__ import annotations
 
 import asyncio
@@ -429,7 +430,7 @@ def test_alone_a_program_ends_as_in_a_task_of_its_own(steps: list[str]) -> None:
         return plain, ours
 
     plain, ours = asyncio.run(main())
-    (result, error, log), (_, plain_error, plain_log) = ours[0], plain[0]
+    (result, _error, log), (_, plain_error, plain_log) = ours[0], plain[0]
     assert log == plain_log
     if (result, plain_error) == ("ended", "CancelledError"):
         assert "self-cancel" in steps  # it ended without waiting again: asyncio drops its result, the driver does not

@@ -1,8 +1,10 @@
 """The server's protocol in process, against byte streams of every kind."""
 
+# ruff: noqa: E501 - tables of cases
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from typing import Any
 
@@ -191,7 +193,7 @@ CONVERSATIONS = st.tuples(st.lists(REQUESTS, min_size=1, max_size=6), LAST)
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({p % len(data) for p in places} | {0, len(data)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(CONVERSATIONS, st.lists(st.integers(0, 10_000), max_size=6), st.integers(0, 3), st.booleans())
@@ -279,7 +281,7 @@ def test_whatever_comes_in_is_answered_or_closed(
 
 @given(
     st.lists(
-        st.sampled_from(TOKENS + [get("/now/1"), b"GET ", b"POST ", b"/json", b" HTTP/1.1\r\n", b"3\r\nabc\r\n"]),
+        st.sampled_from([*TOKENS, get("/now/1"), b"GET ", b"POST ", b"/json", b" HTTP/1.1\r\n", b"3\r\nabc\r\n"]),
         max_size=30,
     )
 )
