@@ -309,7 +309,7 @@ def test_B18_compressed_bodies(server: Server, coding: str) -> None:
 def test_B19_a_body_in_chunks_of_one_byte(server: Server) -> None:
     body = b"1\r\n \r\n" * 1_000_000 + b"0\r\n\r\n"
     start = head("POST", "/echo", "Transfer-Encoding: chunked", "Connection: close")
-    assert server.cost(lambda: server.raw(start + body)) < 1.5
+    assert server.cost(lambda: server.raw(start + body)) < 1.0
     (answer,) = server.raw(start + body)
     assert answer.json()["length"] == 1_000_000
     start = head(
