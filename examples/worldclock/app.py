@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter, time
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -32,7 +31,6 @@ from quintet import (
     ValidationError,
 )
 
-HERE = Path(__file__).parent
 FORMATS = ("json", "html", "xml", "csv", "msgpack")
 
 
@@ -56,8 +54,8 @@ class Clock:
         return datetime.now(UTC).replace(microsecond=0)
 
 
-app = App(title="World clock", version="1.0", templates=HERE / "templates", settings=[ClockSettings])
-app.static("/static", HERE / "static")
+app = App(title="World clock", version="1.0", templates="templates", settings=[ClockSettings])
+app.static("/static", "static")
 app.provide_value(Clock, Clock())
 app.provide(ZoneTable, ZoneTable, scope="app")
 

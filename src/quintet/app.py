@@ -35,7 +35,7 @@ from quintet.http.security import SecurityHeaders
 from quintet.media.registry import default_registry
 from quintet.protocols import asgi
 from quintet.protocols.dispatcher import AccessLog, CompiledRoute, Dispatcher
-from quintet.routing.group import RouteGroup, location
+from quintet.routing.group import RouteGroup, location, root_folder
 from quintet.routing.route import Defaults, Guard, Middleware, Route, RouteOptions, reverse
 from quintet.routing.table import Entry, RouteTable, shape_of
 
@@ -87,6 +87,8 @@ class Application(RouteGroup):
         **options: Unpack[Defaults],
     ) -> None:
         super().__init__("", tags=tags, guards=guards, middleware=middleware, **options)
+        #: The folder of the file that makes the app; relative folders of templates and files are looked for in it.
+        self.root: Path = root_folder()
         self.title = title
         self.api_version = version
         self.description = description
@@ -239,10 +241,17 @@ class Application(RouteGroup):
         self.checks.append(function)
 
     def static(self, prefix: str, folder: str | Path, *, max_age: int = 3600, name: str = "") -> None:
-        """Serve the files of a folder under a path. No listings, no dotfiles, nothing outside the folder."""
+        """Serve the files of a folder under a path. No listings, no dotfiles, nothing outside the folder.
+
+        Args:
+            prefix: the path in front of the files' names.
+            folder: the folder; a relative one is looked for beside the file that makes the app.
+            max_age: seconds that a client may keep a file without asking again.
+            name: the route's name; the prefix's own when absent.
+        """
         from quintet.middleware.static import static_handler
 
-        handler = static_handler(Path(folder), max_age, location())
+        handler = static_handler(self.root / folder, max_age, location())
         options: RouteOptions = {"name": name or prefix.strip("/") or "static", "include_in_schema": False}
         self.route(prefix.rstrip("/") + "/{path:path}", ("GET",), **options)(handler)
 

@@ -210,8 +210,12 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
         """Return the body read as JSON, without a declared type.
 
         Raises:
+            UnsupportedMediaType: its Content-Type is not JSON: what a form on another site could send is not read.
             BadRequest: it is not JSON.
         """
+        kind = self.content_type
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise UnsupportedMediaType(f"this reads application/json, {_found(kind)}")
         try:
             return _decode_json(await self.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -245,9 +249,7 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
             form = await parse_multipart(self.stream(), content_type, limits)
             self.call_after(form.close)
         else:
-            raise UnsupportedMediaType(
-                f"a form is urlencoded or multipart/form-data, not {kind or 'without a Content-Type'}"
-            )
+            raise UnsupportedMediaType(f"a form is urlencoded or multipart/form-data, {_found(kind)}")
         self._form = form
         return form
 
@@ -261,6 +263,10 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
         if self.after is None:
             self.after = []
         self.after.append(callback)
+
+
+def _found(kind: str) -> str:
+    return f"not {kind!r}" if kind else "and no Content-Type was sent"
 
 
 def _too_large(limit: int) -> ContentTooLarge:

@@ -23,7 +23,7 @@ def static_handler(folder: Path, max_age: int, where: str) -> Callable[..., File
                 id="static.folder",
                 message=f"the folder {str(folder)!r} does not exist",
                 where=where,
-                fix="create it, or give the path relative to the working directory",
+                fix="create it; a relative folder is looked for beside the file that makes the app",
             )
         )
     cache = f"public, max-age={max_age}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Unpack, cast
 
 from quintet.errors import ConfigurationError, Problem
@@ -25,6 +26,12 @@ def location(depth: int = 2) -> str:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("quintet."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def root_folder() -> Path:
+    """Return the folder of the file whose code called into Quintet; the working directory at a prompt."""
+    file, _, _ = location().rpartition(":")
+    return Path(file).resolve().parent if Path(file).is_file() else Path.cwd()
 
 
 def location_of(handler: Callable[..., Any]) -> str:

@@ -35,13 +35,14 @@ class TemplatingPlugin(Plugin):
 
     def setup(self, app: Application) -> None:
         """Check the folders and register the renderer."""
+        self.folders = [app.root / folder for folder in self.folders]
         for folder in self.folders:
             if not folder.is_dir():
                 raise ConfigurationError(
                     Problem(
                         id="templates.folder",
                         message=f"the template folder {str(folder)!r} does not exist",
-                        fix=f"create it; it is looked for from the working directory {os.getcwd()!r}",
+                        fix="create it; a relative folder is looked for beside the file that makes the app",
                     )
                 )
         self._globals["url_for"] = app.url_for

@@ -135,9 +135,12 @@ async def test_no_more_than_the_limit_is_read() -> None:
 
 
 async def test_json_and_forms_are_read_without_a_type() -> None:
-    assert await request("POST", body=b'{"a":[1]}').json() == {"a": [1]}
+    kind = "application/json"
+    assert await request("POST", body=b'{"a":[1]}', content_type=kind).json() == {"a": [1]}
     with pytest.raises(BadRequest, match="not valid JSON"):
-        await request("POST", body=b"{").json()
+        await request("POST", body=b"{", content_type=kind).json()
+    with pytest.raises(UnsupportedMediaType, match="not 'text/plain'"):  # what a form of another site can send
+        await request("POST", body=b"{}", content_type="text/plain").json()
     form = await request("POST", body=b"a=1&b=%20", content_type="application/x-www-form-urlencoded").form()
     assert form.items == [("a", "1"), ("b", " ")]
     with pytest.raises(UnsupportedMediaType):
