@@ -1,4 +1,5 @@
 """What type checkers see of the errors; checked by basedpyright and mypy, never run."""
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
@@ -10,4 +11,4 @@ assert_type(HTTPError(409, "taken").status, int)
 assert_type(NotFound("no such article").document(), dict[str, Any])
 assert_type(ValidationError([FieldError(loc=("query", "page"), msg="…", code="int")]).errors, list[FieldError])
 
-HTTPError("409")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a status is a number
+HTTPError("409")  # type: ignore[arg-type]  # a status is a number

@@ -1,4 +1,5 @@
 """The types of WebSockets as a user's type checker sees them."""
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ class _StructType(msgspec.StructMeta):
         return super().__new__(mcls, name, bases, namespace, **options)
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))  # mypy looks here, pyright above
 class Struct(msgspec.Struct, metaclass=_StructType, forbid_unknown_fields=True):
     """A message: typed fields, given by keyword, that refuses unknown keys when it is read.
 
