@@ -26,7 +26,7 @@ from quintet.http.context import current_request
 from quintet.http.head import Head
 from quintet.http.query import parse_query
 from quintet.http.request import Request
-from quintet.http.response import Response, Template
+from quintet.http.response import HTML, Response, Template
 from quintet.schema.plan import DECODE_FAILURES
 
 #: What an endpoint returns.
@@ -316,7 +316,8 @@ class _Compiler:
             return
         plain = get_origin(result.annotation) or result.annotation
         exact = f"result.__class__ is not {w.name('plain', plain)} and " if isinstance(plain, type) else ""
-        w.line(f"if {exact}isinstance(result, ANSWERS):")
+        answers = w.name("answers", (*ANSWERS, HTML)) if HTML in result.responses else "ANSWERS"
+        w.line(f"if {exact}isinstance(result, {answers}):")
         w.line(f"    return {finish}(request, result)")
         if result.kind == "data":
             w.line("return head, encode(result)")

@@ -58,6 +58,9 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
     for response in responses:
         if get_origin(response) is Response:
             data += [a for a in get_args(response) if a is not types.NoneType and a not in data]
+    if HTML in data and len(data) > 1:  # a page as an alternative: `Item | HTML`
+        data.remove(HTML)
+        responses += (HTML,)
     status = options.get("status")
     template = options.get("template", "")
     if returns is EMPTY:
@@ -171,7 +174,8 @@ class Finisher:
         if response.content is None:
             self._fill(request, response)
         if response.status is None:
-            response.status = self._result.status
+            status = self._result.status
+            response.status = 200 if status == 204 and response.content else status  # `HTML | None`
         if request.method in ("GET", "HEAD") and response.status == 200:
             self._condition(request, response)
         return response

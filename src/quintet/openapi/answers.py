@@ -14,7 +14,7 @@ from quintet.handlers.plan import HandlerPlan, Result
 from quintet.handlers.results import plan_result
 from quintet.handlers.signature import read_signature
 from quintet.http.file import File
-from quintet.http.response import EventStream, Page, Redirect, Stream, Template
+from quintet.http.response import HTML, EventStream, Page, Redirect, Stream, Template
 from quintet.media.registry import Registry
 from quintet.openapi.problems import COMPONENTS, PROBLEM_TYPE, problem_schema, renamed
 from quintet.openapi.schemas import Schema, Schemas
@@ -99,8 +99,9 @@ class Answers:
         if issubclass(kind, EventStream):
             item = get_args(response)[0] if get_args(response) else Any
             return [(200, {"description": "Server-sent events.", "content": self._events(item)})]
-        if issubclass(kind, (Template, Page)):
-            return [(result.status, {"description": _phrase(result.status), "content": _html()})]
+        if issubclass(kind, (Template, Page, HTML)):
+            status = 200 if result.status == HTTPStatus.NO_CONTENT else result.status
+            return [(status, {"description": _phrase(status), "content": _html()})]
         if issubclass(kind, Stream):
             return [(result.status, {"description": "A stream of bytes.", "content": dict(_ANYTHING)})]
         return []

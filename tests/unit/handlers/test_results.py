@@ -154,6 +154,18 @@ def test_a_response_may_be_an_alternative() -> None:
     assert serve(Account | Response[str], Response("none", 404)).status_code == 404
 
 
+@pytest.mark.parametrize("annotation", [Account | HTML, str | HTML, HTML | None, HTML | Redirect])
+def test_a_page_may_be_an_alternative(annotation: Any) -> None:
+    response = serve(annotation, HTML("<b>"))
+    assert (response.status_code, response.text) == (200, "<b>")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_the_other_alternative_of_a_page_stays_what_it_is() -> None:
+    assert serve(str | HTML, "<b>").headers["content-type"] == "text/plain; charset=utf-8"
+    assert serve(HTML | None, None).status_code == 204
+
+
 def test_a_response_of_text_is_text() -> None:
     response = serve(Response[str], Response("é", 200))
     assert (response.headers["content-type"], response.text) == ("text/plain; charset=utf-8", "é")
