@@ -228,6 +228,7 @@ class Binder:
             call = self.bind(read_signature(function, self.localns), depends)
         finally:
             self._stack.pop()
+        _check_lives(call)
         if depends.cached:
             self._cached[function] = call
         self.dependencies.append(call)
@@ -248,6 +249,27 @@ def _way_out(tp: Any) -> str:
     """Return the fix for a type that no text can become: most often it should have been provided."""
     tp = strip(tp)
     return f"if it is a service, provide it: app.provide({tp.__name__}, …)" if inspect.isclass(tp) else ""
+
+
+def _check_lives(call: Call) -> None:
+    """Refuse a dependency that lives until the answer is sent and needs one that has ended by then."""
+    if not _lives_on(call):
+        return
+    for needed in call.arguments.values():
+        if isinstance(needed, Call) and needed.signature.is_generator and not _lives_on(needed):
+            outer, inner = describe(call.signature.function), describe(needed.signature.function)
+            raise ConfigurationError(
+                Problem(
+                    id="dependency.scope",
+                    message=f"{outer} lives until the answer has been sent, and needs {inner}, which ends before",
+                    where=call.signature.where,
+                    fix=f'write Depends({inner}, scope="response") there too',
+                )
+            )
+
+
+def _lives_on(call: Call) -> bool:
+    return call.signature.is_generator and call.depends is not None and call.depends.scope == "response"
 
 
 def _hashable(tp: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
@@ -124,7 +125,7 @@ class BodyReader:
         name = self._format(request)
         if name is None:
             if not body.required:
-                return body.default
+                return self._default()
             raise ValidationError([FieldError(loc=("body",), msg="A body is required.", code="missing")])
         if name in _FORMS:
             form = await request.form(self.services.form_limits)
@@ -135,7 +136,7 @@ class BodyReader:
         plan = self.plan
         assert plan is not None
         if not raw and not body.required:
-            return body.default
+            return self._default()
         if not raw:
             raise ValidationError([FieldError(loc=("body",), msg="A body is required.", code="missing")])
         decode = {"json": plan.decode_json, "msgpack": plan.decode_msgpack}.get(name)
@@ -159,6 +160,9 @@ class BodyReader:
         if body.kind == "form":
             return Form(data=value, submitted=True)
         return value if self.finish is None else self.finish(value)
+
+    def _default(self) -> Any:
+        return copy(self.body.default)  # a handler may change its own
 
     def _format(self, request: Request) -> str | None:
         """Return the name of the body's format, or None when there is no body at all."""
@@ -212,7 +216,7 @@ class BodyReader:
             if not files:
                 if required:
                     errors.append(FieldError(loc=("body", name), msg="A file is required.", code="missing"))
-                out[name] = default
+                out[name] = copy(default)
             elif any(not isinstance(f, Upload) for f in files):
                 errors.append(FieldError(loc=("body", name), msg="Expected a file.", code="type"))
             elif len(files) > 1 and not wants_list:

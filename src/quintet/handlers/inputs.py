@@ -26,6 +26,7 @@ def reader(item: Input, converter: TextConverter) -> Callable[[Any], Any]:
     It takes None, a text or a list of texts, and raises InputFailure with the errors' places.
     """
     source, key, required, default = item.source.value, item.key, item.required, item.default
+    fresh = fresh_default(default)
     nullable = converter.nullable
     one, many, is_list = converter.one, converter.many, converter.is_list
 
@@ -37,7 +38,7 @@ def reader(item: Input, converter: TextConverter) -> Callable[[Any], Any]:
             return None
         if required:
             raise fail("missing", "This value is required.")
-        return default
+        return default if fresh is None else fresh()
 
     def read(raw: Any) -> Any:
         if raw is None:
@@ -56,6 +57,11 @@ def reader(item: Input, converter: TextConverter) -> Callable[[Any], Any]:
         return value
 
     return read
+
+
+def fresh_default(default: Any) -> Callable[[], Any] | None:
+    """Return what copies a default that a handler could change for the requests after its own, or None."""
+    return default.copy if type(default) in (list, dict, set) else None
 
 
 def raw_getter(item: Input) -> Callable[[Any], Any]:

@@ -133,6 +133,15 @@ def read_signature(function: Callable[..., Any], localns: Mapping[str, Any] | No
                     fix=f"name the parameters instead of {p}",
                 )
             )
+        if p.kind is p.POSITIONAL_ONLY:
+            raise ConfigurationError(
+                Problem(
+                    id="signature.positional",
+                    message=f"{describe(function)}: {p.name!r} can be given by position only; parameters go by name",
+                    where=where,
+                    fix="remove the '/' from its parameters",
+                )
+            )
         annotation = hints.get(p.name, EMPTY)
         parameters.append(_parameter(p, annotation))
     target = _unwrap(function)

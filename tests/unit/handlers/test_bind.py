@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -425,3 +425,31 @@ def test_everything_that_is_wrong_is_reported_together() -> None:
     with pytest.raises(ConfigurationError, match="3 problems") as error:
         app.freeze()
     assert [p.id for p in error.value.problems] == ["signature.untyped", "signature.body", "routes.unused"]
+
+
+def test_a_parameter_that_goes_by_position_only() -> None:
+    async def handler(a: int, /) -> None: ...
+
+    found = problem(handler)
+    assert (found.id, found.fix) == ("signature.positional", "remove the '/' from its parameters")
+
+
+def test_a_dependency_that_outlives_what_it_needs() -> None:
+    async def session() -> AsyncIterator[int]:
+        yield 1
+
+    async def rows(s: Any) -> AsyncIterator[int]:
+        yield s
+
+    rows.__annotations__["s"] = Annotated[int, Depends(session)]
+    app = App(docs=False)
+
+    @app.get("/")
+    async def handler(r: Annotated[int, Depends(rows, scope="response")]) -> None: ...
+
+    with pytest.raises(ConfigurationError) as error:
+        app.freeze()
+    (found,) = error.value.problems
+    assert found.id == "dependency.scope"
+    assert 'session, scope="response")' in found.fix
+    assert found.where == f"{__file__}:{rows.__code__.co_firstlineno}"

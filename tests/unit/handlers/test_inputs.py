@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from quintet import App, Bounds, Cookie, Header, Meta, Query, Request, Struct
+from quintet import App, Body, Bounds, Cookie, Header, Meta, Query, Request, Struct
 from quintet.testing import Client
 
 
@@ -145,3 +145,22 @@ def test_a_structure_in_the_query_stands_beside_other_parameters() -> None:
         ("page", "int"),
         ("stranger", "unknown_field"),
     }
+
+
+def test_a_default_that_a_handler_changes_is_new_for_the_next_request() -> None:
+    app = App(docs=False)
+
+    @app.get("/query")
+    async def query(tags: list[str] = []) -> list[str]:  # noqa: B006
+        tags.append("x")
+        return tags
+
+    @app.post("/body")
+    async def body(tags: Body[list[str]] = []) -> list[str]:  # noqa: B006
+        tags.append("x")
+        return tags
+
+    with Client(app) as client:
+        for _ in range(2):
+            assert client.get("/query").json() == ["x"]
+            assert client.post("/body").json() == ["x"]
