@@ -282,7 +282,7 @@ class Application(RouteGroup):
         for function in before:
             function()
         problems: list[Problem] = []
-        self.services.security = self.security
+        self.services.start(self.security)
         default = Result(Any, "dynamic", 200, tuple(self.options.get("produces", ()) or DEFAULT_PRODUCES))
         if "html" in default.produces:
             default.produces = tuple(p for p in default.produces if p != "html") or DEFAULT_PRODUCES

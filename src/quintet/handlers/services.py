@@ -43,9 +43,14 @@ class Services:
         self.renderer: Render | None = None
         self.default_encoders: Encoders = None  # pyright: ignore[reportAttributeAccessIssue] - set by the app
 
+    def start(self, security: SecurityHeaders) -> None:
+        """Begin a freeze: what was prepared for other security headers is made anew."""
+        self.security = security
+        self._heads.clear()
+
     def head(self, status: int, media_type: str, extra: tuple[tuple[str, str], ...] = ()) -> Head:
-        """Return a prepared head; routes that answer alike share it."""
-        key = (status, media_type, extra, self.security)
+        """Return a prepared head; routes that answer alike share it, until the next freeze."""
+        key = (status, media_type, extra)
         found = self._heads.get(key)
         if found is None:
             found = self._heads[key] = Head(status, media_type, self.security, extra)

@@ -27,8 +27,8 @@ class SecurityHeaders(msgspec.Struct, frozen=True, kw_only=True):
     permissions_policy: str = "camera=(), geolocation=(), microphone=()"
     #: `Strict-Transport-Security`, sent on HTTPS deployments only: set it when the site is served over TLS for good.
     strict_transport_security: str = ""
-    #: Further headers for every response, as pairs of name and value.
-    extra: tuple[tuple[str, str], ...] = ()
+    #: Further headers for every response.
+    extra: dict[str, str] = {}
 
     def for_type(self, media_type: str) -> list[tuple[str, str]]:
         """Return the headers for a response of this media type."""
@@ -44,5 +44,5 @@ class SecurityHeaders(msgspec.Struct, frozen=True, kw_only=True):
                 ("permissions-policy", self.permissions_policy),
                 ("x-frame-options", "DENY" if "frame-ancestors 'none'" in self.content_security_policy else ""),
             ]
-        pairs += [(name.lower(), value) for name, value in self.extra]
+        pairs += [(name.lower(), value) for name, value in self.extra.items()]
         return [(name, value) for name, value in pairs if value]

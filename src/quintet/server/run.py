@@ -151,6 +151,15 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def run(app: Application, sockets: Sequence[socket.socket], *, ready: Callable[[], None] | None = None) -> None:
-    """Serve an app in this process until a signal."""
+    """Serve an app in this process until a signal; the process is expected to end then, and ignores further ones."""
+
+    async def main() -> None:
+        await serve(app, sockets, ready=ready)
+        # What is left is the interpreter's own end; a late signal must not turn a clean stop into a death.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(app, sockets, ready=ready))
+        runner.run(main())

@@ -33,7 +33,7 @@ def test_each_can_be_changed_left_out_or_added() -> None:
         referrer_policy="",
         permissions_policy="",
         strict_transport_security="max-age=60",
-        extra=(("X-Own", "1"),),
+        extra={"X-Own": "1"},
     )
     assert dict(headers.for_type("text/html")) == {
         "x-content-type-options": "nosniff",
@@ -45,7 +45,7 @@ def test_each_can_be_changed_left_out_or_added() -> None:
 
 
 def test_every_kind_of_answer_has_them_and_a_handler_may_say_otherwise() -> None:
-    app = App(docs=False, security=SecurityHeaders(extra=(("x-own", "app"),)))
+    app = App(docs=False, security=SecurityHeaders(extra={"x-own": "app"}))
 
     @app.get("/data")
     async def data() -> dict[str, int]:
