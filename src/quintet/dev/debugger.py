@@ -274,6 +274,7 @@ class Debugger:
             from werkzeug.debug.console import Console
 
             console = Console(dict(frame.globals), {**frame.locals, "run": self._run})
+            _accept_source(console)
             self._consoles[wanted] = console
             return console
 
@@ -387,3 +388,12 @@ def _describe(trace: Trace) -> dict[str, Any]:
     if trace.children:
         found["exceptions"] = [[_describe(one) for one in child.chain()] for child in trace.children]
     return found
+
+
+def _accept_source(console: Console) -> None:
+    """Let werkzeug's console show syntax errors on Python 3.13, whose `code` module passes it the source as well."""
+    interpreter: Any = getattr(console, "_ipy", None)
+    if interpreter is None:
+        return
+    show = interpreter.showsyntaxerror
+    interpreter.showsyntaxerror = lambda filename=None, **_: show(filename)
