@@ -396,4 +396,8 @@ def _accept_source(console: Console) -> None:
     if interpreter is None:
         return
     show = interpreter.showsyntaxerror
-    interpreter.showsyntaxerror = lambda filename=None, **_: show(filename)
+
+    def show_syntax_error(filename: str | None = None, **_: object) -> None:
+        show(filename)
+
+    interpreter.showsyntaxerror = show_syntax_error
