@@ -140,11 +140,11 @@ async def fail() -> str:
 """
 
 
-@pytest.fixture(scope="module")
-def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("dev")
+@contextlib.contextmanager
+def start_developing(folder: Path) -> Iterator[Server]:
+    """Run `quintet dev` on the failing app."""
     (folder / "app.py").write_text(FAILING)
-    log = folder.parent / "dev.log"
+    log = folder / "dev.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "quintet", "dev", "app.py", "--port", "0", "--no-reload"]
         environment = {**os.environ, "NO_COLOR": "1"}
@@ -155,9 +155,17 @@ def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())
         time.sleep(0.05)
     assert found, log.read_text()
-    yield Server(process, int(found[1]), log)
-    process.terminate()
-    process.wait(20)
+    try:
+        yield Server(process, int(found[1]), log)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with start_developing(tmp_path_factory.mktemp("dev")) as server:
+        yield server
 
 
 def page(server: Server, host: str) -> str:
@@ -181,6 +189,30 @@ def test_H11_the_server_listens_on_this_machine_only(developing: Server) -> None
         c.laddr.ip for c in psutil.Process(developing.process.pid).net_connections() if c.status == psutil.CONN_LISTEN
     ]
     assert set(listening) == {"127.0.0.1"}
+
+
+def try_pin(server: Server, token: str, pin: str) -> int:
+    """Post a PIN as a page of the debugger does; return the status of the answer."""
+    body = json.dumps({"pin": pin}).encode()
+    (answer,) = parse(
+        server.exchange(
+            b"POST /__debugger__/pin HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+            b"Sec-Fetch-Site: same-origin\r\nX-Debugger-Token: %b\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (token.encode(), len(body), body)
+        )
+    )
+    return answer.status
+
+
+def test_H11_the_eleventh_pin_is_refused_even_if_right(tmp_path: Path) -> None:
+    with start_developing(tmp_path) as server:
+        token = re.search(r'data-token="([^"]+)"', page(server, "localhost"))
+        pin = re.search(r"Debugger PIN: ([0-9-]+)", server.log.read_text())
+        assert token
+        assert pin
+        assert try_pin(server, "wrong", pin[1]) == 403
+        assert [try_pin(server, token[1], f"{n:09}") for n in range(10)] == [401] * 10
+        assert try_pin(server, token[1], pin[1]) == 403
 
 
 def start_and_fail(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
