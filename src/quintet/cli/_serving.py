@@ -10,7 +10,7 @@ import click
 
 from quintet.cli.load import own_traceback
 from quintet.errors import ConfigurationError
-from quintet.http.context import current_request
+from quintet.http.context import current_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,17 +19,11 @@ if TYPE_CHECKING:
     from quintet.http.request import Request
 
 
-def request_id() -> str | None:
-    """Return the id of the request that this code serves."""
-    request = current_request.get(None)
-    return request.id if request is not None else None
-
-
 def set_up_logging(*, json: bool | None, level: str) -> None:
     """Send log records to standard error; those of a request carry its id."""
     from quintet.observability.logging import configure_logging
 
-    configure_logging(json=json, level=level, request_id=request_id)
+    configure_logging(json=json, level=level, request_id=current_request_id)
     logging.captureWarnings(True)
 
 

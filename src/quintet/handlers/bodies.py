@@ -85,7 +85,6 @@ class BodyReader:
             for kind in (media.media_type, *media.aliases):
                 self._by_type[kind] = name
         if body.kind == "upload":
-            self._plans: dict[str, TypePlan] = {}
             return
         annotation = body.annotation
         if body.kind == "patch":

@@ -21,11 +21,6 @@ class Source(Enum):
     HEADER = "header"
     COOKIE = "cookie"
     BODY = "body"
-    FORM = "form"
-    UPLOAD = "upload"
-    REQUEST = "request"
-    DEPENDENCY = "dependency"
-    MESSAGE = "message"
 
 
 class In(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from quintet import errors
-from quintet.errors import ConfigurationError, HTTPError, ValidationError
+from quintet.errors import ConfigurationError, HTTPError, ValidationError, status_phrase
 from quintet.handlers.failures import find_handler
 from quintet.handlers.plan import HandlerPlan, Result
 from quintet.handlers.results import plan_result
@@ -74,7 +74,7 @@ class Answers:
             if bare and result.status == HTTPStatus.OK:
                 _add(found, 204, {"description": "Done; there is nothing to say."})
             else:
-                _add(found, result.status, {"description": _phrase(result.status), "content": dict(_ANYTHING)})
+                _add(found, result.status, {"description": status_phrase(result.status), "content": dict(_ANYTHING)})
         return found
 
     @staticmethod
@@ -88,7 +88,7 @@ class Answers:
         if issubclass(kind, Redirect):
             location = {"description": "The address to go to.", "schema": {"type": "string", "format": "uri-reference"}}
             status = result.status if 300 <= result.status < 400 else 303
-            return [(status, {"description": _phrase(status), "headers": {"Location": location}})]
+            return [(status, {"description": status_phrase(status), "headers": {"Location": location}})]
         if issubclass(kind, File):
             content: Schema = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
             return [
@@ -101,13 +101,13 @@ class Answers:
             return [(200, {"description": "Server-sent events.", "content": self._events(item)})]
         if issubclass(kind, (Template, Page, HTML)):
             status = 200 if result.status == HTTPStatus.NO_CONTENT else result.status
-            return [(status, {"description": _phrase(status), "content": _html()})]
+            return [(status, {"description": status_phrase(status), "content": _html()})]
         if issubclass(kind, Stream):
             return [(result.status, {"description": "A stream of bytes.", "content": dict(_ANYTHING)})]
         return []
 
     def _data(self, result: Result) -> Schema:
-        answer: Schema = {"description": _phrase(result.status)}
+        answer: Schema = {"description": status_phrase(result.status)}
         content = self._content(result)
         if content:
             answer["content"] = content
@@ -184,8 +184,8 @@ class Answers:
 
     def _declared(self, status: int, value: Any, produces: tuple[str, ...]) -> Schema:
         if isinstance(value, dict) and ("description" in value or "$ref" in value or "content" in value):
-            return {"description": _phrase(status), **cast("Schema", value)}
-        text = ERROR_TEXTS.get(status, _phrase(status))
+            return {"description": status_phrase(status), **cast("Schema", value)}
+        text = ERROR_TEXTS.get(status, status_phrase(status))
         if isinstance(value, tuple):
             value, text = cast("tuple[Any, str]", value)
         if isinstance(value, str):
@@ -208,7 +208,7 @@ class Answers:
         if own is not None:
             return self._replaced(status, own)
         name = type(_example(status)).__name__
-        answer = self._problem(status, ERROR_TEXTS.get(status, _phrase(status)))
+        answer = self._problem(status, ERROR_TEXTS.get(status, status_phrase(status)))
         if headers:
             answer["headers"] = headers
             return answer
@@ -245,7 +245,7 @@ class Answers:
         return self.joined({"description": "The page again, with its errors.", "content": _html()}, automatic)
 
     def _replaced(self, status: int, handler: Callable[..., Any]) -> Schema:
-        answer: Schema = {"description": ERROR_TEXTS.get(status, _phrase(status)), "content": dict(_ANYTHING)}
+        answer: Schema = {"description": ERROR_TEXTS.get(status, status_phrase(status)), "content": dict(_ANYTHING)}
         try:
             signature = read_signature(handler)
             result = plan_result(signature, {"status": status}, produces=self._produces)
@@ -269,13 +269,6 @@ def _add(found: dict[int, Schema], status: int, answer: Schema) -> None:
 
 def _html() -> Schema:
     return {"text/html": {"schema": {"type": "string"}}}
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"Status {status}"
 
 
 def _example(status: int) -> HTTPError:

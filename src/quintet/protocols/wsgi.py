@@ -12,11 +12,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextvars import copy_context
 from functools import partial
-from http import HTTPStatus
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-from quintet.errors import BadRequest, HTTPError, LengthRequired, NotImplementedByServer
+from quintet.errors import BadRequest, HTTPError, LengthRequired, NotImplementedByServer, status_phrase
 from quintet.http.connection import Connection
 from quintet.http.head import Head
 from quintet.http.request import Request
@@ -45,7 +44,6 @@ StartResponse = Callable[[str, "list[tuple[str, str]]"], Any]
 #: Bytes read from a body at a time.
 CHUNK = 64 * 1024
 
-_STATUS = {s.value: f"{s.value} {s.phrase}" for s in HTTPStatus}
 _NAMES: dict[str, bytes] = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}
 _DOUBLE = ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH")
 
@@ -243,7 +241,7 @@ class _Exchange:
         bodiless = status < 200 or status in (204, 304)
         if length is not None and not bodiless:
             headers.append(("content-length", str(length)))
-        start_response(_STATUS.get(status) or f"{status} Unknown", headers)
+        start_response(f"{status} {status_phrase(status)}", headers)
         finish = None
         if callbacks or request.after or dispatcher.access_log is not None:
             finish = partial(self._finish, request, status, callbacks)
