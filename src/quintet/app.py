@@ -26,6 +26,7 @@ from quintet.handlers.services import Services
 from quintet.handlers.threads import ThreadPool, ThreadSettings
 from quintet.handlers.versions import Versioning, choose_version
 from quintet.hooks import Plugin
+from quintet.http.forms import FormLimits
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.host import HostPolicy
 from quintet.http.limits import Limits
@@ -107,6 +108,8 @@ class Application(RouteGroup):
         self.failures = Failures()
         self.services = Services(self.registry, self.security, self.threads)
         self.services.at_hand["app"] = self
+        self.services.max_fields = self.limits.fields
+        self.services.form_limits = FormLimits(max_fields=self.limits.fields)
         self.plugins: dict[str, Plugin] = {}
         #: Commands of `quintet` that the app adds: names and functions, or commands of click.
         self.commands: list[tuple[str, Callable[..., Any]] | Any] = []

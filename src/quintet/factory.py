@@ -88,7 +88,7 @@ class App(Application):
             middleware=middleware,
             **options,
         )
-        self.services.form_limits = FormLimits(max_fields=own.max_fields, max_files=own.max_files)
+        self.services.form_limits = FormLimits(max_fields=self.limits.fields, max_files=own.max_files)
         for kind in (AppSettings, *settings):
             self.settings[kind] = loaded[kind]
             self.provide_value(kind, loaded[kind])

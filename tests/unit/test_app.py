@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from quintet import App, CallNext, Plugin, Redirect, Request, Response, Router, Struct
+from quintet import App, CallNext, Limits, Plugin, Redirect, Request, Response, Router, Struct, ThreadSettings
 from quintet.app import Application
 from quintet.errors import ConfigurationError
 from quintet.testing import Client
@@ -518,3 +518,33 @@ def test_a_thousand_routes_answer_and_freeze_in_good_time(app: App) -> None:
             assert client.get(f"/section{n % 20}/item{n}/7").json() == 7
             assert client.get(f"/section{n % 20}/item{n}/x").status_code == 404
     assert app.url_for("item499", x=3) == "/section19/item499/3"
+
+
+def test_the_settings_have_the_defaults_of_what_they_set() -> None:
+    app = App(docs=False)
+    assert app.limits == Limits()
+    assert app.threads.settings == ThreadSettings()
+
+
+def test_the_limit_of_fields_holds_for_queries_and_forms() -> None:
+    app = App(docs=False, limits=Limits(fields=3))
+
+    @app.get("/typed")
+    async def typed(a: list[int]) -> int:
+        return len(a)
+
+    @app.get("/by-hand")
+    async def by_hand(request: Request) -> int:
+        return len(request.query)
+
+    @app.post("/form")
+    async def form(request: Request) -> int:
+        return len((await request.form()).items)
+
+    with Client(app) as client:
+        for path in ("/typed", "/by-hand"):
+            assert client.get(f"{path}?a=1&a=2&a=3").status_code == 200
+            assert client.get(f"{path}?a=1&a=2&a=3&a=4").status_code == 400
+        urlencoded = {"content-type": "application/x-www-form-urlencoded"}
+        assert client.post("/form", content=b"a=1&b=2&c=3", headers=urlencoded).json() == 3
+        assert 400 <= client.post("/form", content=b"a=1&b=2&c=3&d=4", headers=urlencoded).status_code < 500

@@ -145,7 +145,9 @@ class _Compiler:
         if any(i.source is Source.PATH for i in self.plan.inputs):
             w.line("params = request.params")
         if any(i.source is Source.QUERY for i in self.plan.inputs):
-            w.line("query = parse_query(request.raw_query) if request.raw_query else NOTHING")
+            w.line(
+                f"query = parse_query(request.raw_query, max_fields={self.services.max_fields}) if request.raw_query else NOTHING"
+            )
         for index, item in enumerate(self.plan.inputs):
             variable = f"v{index}"
             self.variables[id(item)] = variable

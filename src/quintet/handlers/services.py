@@ -12,6 +12,7 @@ from quintet.handlers.plan import Input
 from quintet.handlers.threads import ThreadPool
 from quintet.http.forms import FormLimits
 from quintet.http.head import Head
+from quintet.http.query import MAX_FIELDS
 from quintet.http.security import SecurityHeaders
 from quintet.media.registry import Registry
 from quintet.schema.plan import DECODE_FAILURES, compile_type
@@ -33,6 +34,8 @@ class Services:
         self.security = security
         self.threads = threads
         self.form_limits = FormLimits()
+        #: The number of pairs that a query string may have.
+        self.max_fields = MAX_FIELDS
         #: What compiled handlers see under a name.
         self.at_hand: dict[str, Any] = {}
         #: Providers by type.

@@ -20,11 +20,11 @@ class ThreadSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The size of the pool."""
 
     #: Threads at most.
-    size: int = 40
+    size: int = 32
     #: Calls that may wait for a thread; one more is answered 503.
-    queue: int = 400
+    queue: int = 1000
     #: Seconds a call may wait for a thread; then it is answered 503.
-    wait: float = 10.0
+    wait: float = 5.0
 
 
 class ThreadPool:

@@ -122,7 +122,9 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
             BadRequest: a malformed percent-encoding, invalid UTF-8, or too many pairs.
         """
         if self._query is None:
-            self._query = parse_query(self.raw_query) if self.raw_query else {}
+            self._query = (
+                parse_query(self.raw_query, max_fields=self.connection.limits.fields) if self.raw_query else {}
+            )
         return self._query
 
     @property
@@ -241,7 +243,7 @@ class Request(msgspec.Struct, eq=False, repr_omit_defaults=True):  # PERF: built
         if not cross_site:
             check_same_origin(self)
         kind = self.content_type
-        limits = limits or FormLimits()
+        limits = limits or FormLimits(max_fields=self.connection.limits.fields)
         if kind == "application/x-www-form-urlencoded":
             form = parse_urlencoded(await self.body(), limits)
         elif kind == "multipart/form-data":
