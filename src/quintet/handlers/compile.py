@@ -145,9 +145,8 @@ class _Compiler:
         if any(i.source is Source.PATH for i in self.plan.inputs):
             w.line("params = request.params")
         if any(i.source is Source.QUERY for i in self.plan.inputs):
-            w.line(
-                f"query = parse_query(request.raw_query, max_fields={self.services.max_fields}) if request.raw_query else NOTHING"
-            )
+            parse = f"parse_query(request.raw_query, max_fields={self.services.max_fields})"
+            w.line(f"query = {parse} if request.raw_query else NOTHING")
         for index, item in enumerate(self.plan.inputs):
             variable = f"v{index}"
             self.variables[id(item)] = variable
