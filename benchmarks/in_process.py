@@ -41,6 +41,9 @@ class NullTransport:
 
     abort = close
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return False
 
@@ -77,7 +80,7 @@ def main() -> None:
         else:
             import app
 
-            from quintet.protocols.native import NativeServer
+            from quintet.protocols.native_server import NativeServer
             from quintet.server.http1 import Http1Protocol
 
             protocol = Http1Protocol(NativeServer(app.app.dispatcher, loop))

@@ -1,7 +1,7 @@
 """Measures import time, start-up and memory: `python benchmarks/start.py`.
 
 Import is compared with `import asyncio, msgspec` in the same run; a start is from the process's start to its first
-answer; memory is the resident set after it. Medians of several runs. Needs Linux.
+answer; memory is the resident set of the worker after it. Medians of several runs. Needs Linux.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from run import free_port
+from run import family, free_port
 
 HELLO = """
 from quintet import App
@@ -43,6 +43,11 @@ def import_time(statement: str) -> float:
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
+def memory_of(pid: int) -> float:
+    """Return the resident set of a process, in MiB."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+
 def start(source: str, path: str) -> tuple[float, float]:
     """Return milliseconds from the start of a server to its first answer, and its memory in MiB."""
     with tempfile.TemporaryDirectory() as folder:
@@ -68,8 +73,7 @@ def start(source: str, path: str) -> tuple[float, float]:
                         raise SystemExit("the server did not start") from None
                     time.sleep(0.002)
             elapsed = (time.perf_counter() - begin) * 1e3
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            memory = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+            memory = max(memory_of(pid) for pid in family(process.pid))
         finally:
             process.terminate()
             process.wait(10)

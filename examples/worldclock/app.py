@@ -184,9 +184,12 @@ async def live_events(zones: Watched, table: ZoneTable, clock: Clock) -> EventSt
     """
 
     async def ticks() -> AsyncIterator[Event[list[Zone]]]:
+        shown = None
         while True:
             now = clock.now()
-            yield Event([table.read(name, now) for name in zones], id=f"{now:%Y%m%dT%H%M%SZ}")
-            await asyncio.sleep(1 - time() % 1)
+            if now != shown:  # a timer may be a moment early
+                shown = now
+                yield Event([table.read(name, now) for name in zones], id=f"{now:%Y%m%dT%H%M%SZ}")
+            await asyncio.sleep(1.001 - time() % 1)
 
     return EventStream(ticks())

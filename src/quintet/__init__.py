@@ -13,6 +13,22 @@ from quintet._version import __version__ as __version__
 if TYPE_CHECKING:
     from quintet.config import Secret as Secret
     from quintet.config import Settings as Settings
+    from quintet.db import Mapped as Mapped
+    from quintet.db.columns import column as column
+    from quintet.db.columns import foreign_key as foreign_key
+    from quintet.db.columns import primary_key as primary_key
+    from quintet.db.database import Database as Database
+    from quintet.db.model import Model as Model
+    from quintet.db.plugin import Use as Use
+    from quintet.db.queries.decorator import query as query
+    from quintet.db.relations import belongs_to as belongs_to
+    from quintet.db.relations import has_many as has_many
+    from quintet.db.relations import has_one as has_one
+    from quintet.db.relations import many_to_many as many_to_many
+    from quintet.db.session import Session as Session
+    from quintet.db.session import SyncSession as SyncSession
+    from quintet.db.shapes import New as New
+    from quintet.db.shapes import View as View
     from quintet.errors import BadRequest as BadRequest
     from quintet.errors import ConfigurationError as ConfigurationError
     from quintet.errors import Conflict as Conflict
@@ -55,6 +71,7 @@ if TYPE_CHECKING:
     from quintet.http.websocket import WebSocketOptions as WebSocketOptions
     from quintet.media.csv import CSV as CSV
     from quintet.media.xml import XML as XML
+    from quintet.resources.declare import resource as resource
     from quintet.routing.group import Controller as Controller
     from quintet.routing.group import Router as Router
     from quintet.routing.group import delete as delete
@@ -70,6 +87,15 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "config": ("Secret", "Settings"),
+    "db": ("Mapped",),
+    "db.columns": ("column", "foreign_key", "primary_key"),
+    "db.database": ("Database",),
+    "db.model": ("Model",),
+    "db.plugin": ("Use",),
+    "db.queries.decorator": ("query",),
+    "db.relations": ("belongs_to", "has_many", "has_one", "many_to_many"),
+    "db.session": ("Session", "SyncSession"),
+    "db.shapes": ("New", "View"),
     "errors": (
         "BadRequest", "ConfigurationError", "Conflict", "FieldError", "Forbidden", "HTTPError", "NotFound",
         "Unauthorized", "ValidationError",
@@ -91,6 +117,7 @@ _MODULES = {
     "http.websocket": ("WebSocket", "WebSocketDisconnect", "WebSocketOptions"),
     "media.csv": ("CSV",),
     "media.xml": ("XML",),
+    "resources.declare": ("resource",),
     "routing.group": ("Controller", "Router", "delete", "get", "patch", "post", "put", "route"),
     "routing.route": ("CallNext",),
     "schema.struct": ("Bounds", "Meta", "Struct"),

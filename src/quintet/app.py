@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import math
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
@@ -19,13 +19,15 @@ from typing import Any, Literal, TypeVar, Unpack
 from quintet.errors import ConfigurationError, MethodNotAllowed, NotFound, Problem
 from quintet.handlers.build import build_endpoint, build_plan, compose, converters_of
 from quintet.handlers.failures import Failures
+from quintet.handlers.lifetimes import as_context, check_factory, enter_value
 from quintet.handlers.params import Depends
 from quintet.handlers.plan import HandlerPlan, Result
+from quintet.handlers.resolve import Resolver
 from quintet.handlers.results import DEFAULT_PRODUCES, Encoders, Finisher
 from quintet.handlers.services import Services
 from quintet.handlers.threads import ThreadPool, ThreadSettings
 from quintet.handlers.versions import Versioning, choose_version
-from quintet.hooks import Plugin
+from quintet.hooks import Plugin, ReadinessCheck
 from quintet.http.forms import FormLimits
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.host import HostPolicy
@@ -114,6 +116,9 @@ class Application(RouteGroup):
         #: Commands of `quintet` that the app adds: names and functions, or commands of click.
         self.commands: list[tuple[str, Callable[..., Any]] | Any] = []
         self.checks: list[Callable[[], Sequence[Problem]]] = []
+        self.readiness_checks: list[ReadinessCheck] = []
+        #: Paths that are answered for any well-formed host, such as those of probes, which know an address alone.
+        self.open_paths: list[str] = []
         self.settings: dict[type[Any], Any] = {}
         #: Free for plugins and the app's own code.
         self.state: dict[str, Any] = {}
@@ -129,7 +134,6 @@ class Application(RouteGroup):
         self._static: dict[str, Methods] = {}
         self._websockets: RouteTable[CompiledRoute] = RouteTable([])
         self.compiled: list[CompiledRoute] = []
-        #: The answers to OPTIONS and to other methods, by what is allowed.
         for plugin in plugins:
             self.add_plugin(plugin)
 
@@ -172,7 +176,7 @@ class Application(RouteGroup):
             ConfigurationError: a factory of scope `app` that needs arguments.
         """
         if scope == "app":
-            _check_factory(factory)
+            check_factory(factory)
             box: dict[str, Any] = {}
 
             def current() -> Any:
@@ -193,6 +197,11 @@ class Application(RouteGroup):
     def provide_value(self, kind: type[T], value: T) -> None:
         """Let handlers ask for a value that exists already, by its type."""
         self.services.providers[kind] = Depends(lambda: value, inline=True)
+        self._changed()
+
+    def add_resolver(self, resolver: Resolver) -> None:
+        """Provide types by more than their name; asked before those of `provide`, for every parameter, at start-up."""
+        self.services.resolvers.append(resolver)
         self._changed()
 
     @contextlib.contextmanager
@@ -242,6 +251,22 @@ class Application(RouteGroup):
     def check(self, function: Callable[[], Sequence[Problem]]) -> None:
         """Register a check that `quintet check` runs."""
         self.checks.append(function)
+
+    def readiness(self, name: str = "", *, timeout: float = 2.0) -> Callable[[C], C]:
+        """Register a check that `/readyz` runs: `@app.readiness("database")`.
+
+        The function takes nothing, is async or not, and raises, or returns False, where its subject does not work.
+
+        Args:
+            name: what it is about; the function's name when absent.
+            timeout: seconds it may take.
+        """
+
+        def register(function: C) -> C:
+            self.readiness_checks.append(ReadinessCheck(name or function.__name__.strip("_"), function, timeout))
+            return function
+
+        return register
 
     def static(self, prefix: str, folder: str | Path, *, max_age: int = 3600, name: str = "") -> None:
         """Serve the files of a folder under a path. No listings, no dotfiles, nothing outside the folder.
@@ -316,6 +341,7 @@ class Application(RouteGroup):
         return Dispatcher(
             find=self._find,
             find_websocket=self._websockets.find,
+            lookup=self._table.find,
             on_error=self._on_error,
             limits=self.limits,
             hosts=self.hosts,
@@ -324,6 +350,7 @@ class Application(RouteGroup):
             request_id=self.request_id,
             access_log=self.access_log,
             static={p.encode(): (p, methods) for p, methods in self._static.items() if quote_path(p) == p},
+            open_paths=self.open_paths,
         )
 
     def _plan(self, route: Route) -> HandlerPlan:
@@ -353,6 +380,7 @@ class Application(RouteGroup):
                     name=route.name,
                     kind="mount",
                     max_body=sys.maxsize,
+                    handler_timeout=math.inf,
                     route=route,
                     template=template,
                     converters=converters,
@@ -384,8 +412,12 @@ class Application(RouteGroup):
                 endpoint,
                 method=method,
                 name=route.name,
+                # A probe is answered however much there is to do: whoever asks would end a server that is only busy.
+                kind="health" if route.options.get("bare") else "http",
                 max_body=plan.max_body,
                 cancel=route.options.get("cancel", method in ("GET", "HEAD")),
+                # The route's own time ends first; this is for a handler that does not let itself be cancelled.
+                handler_timeout=None if plan.timeout is None else plan.timeout + 5,
                 is_sync=not plan.call.signature.is_async
                 and not plan.middleware
                 and not plan.guards
@@ -489,6 +521,7 @@ class Application(RouteGroup):
             name=first.name,
             max_body=max((r.max_body or 0) for r in routes) or None,
             cancel=first.cancel,
+            handler_timeout=max((r.handler_timeout for r in routes if r.handler_timeout), default=None),
             route=first.route,
             plan=first.plan,
             template=first.template,
@@ -611,12 +644,12 @@ class Application(RouteGroup):
         stack = AsyncExitStack()
         try:
             for function in self._lifespans:
-                await stack.enter_async_context(_as_context(function, self))
+                await stack.enter_async_context(as_context(function, self))
             for current, factory, box in self._app_scope:
                 if current in self.services.overrides:
                     continue  # a test has something else in its place
                 function = self.services.overrides.get(factory, factory)
-                box["value"] = await _enter_value(stack, function)
+                box["value"] = await enter_value(stack, function)
                 stack.callback(box.clear)
             mounted = {id(c.route.handler): c.route.handler for c in self.compiled if c.kind == "mount" and c.route}
             for lifespan in filter(None, map(lifespan_of, mounted.values())):
@@ -692,48 +725,3 @@ def _duplicate(other: CompiledRoute | None, item: CompiledRoute) -> list[Problem
             fix="remove one, or give it another path or version",
         )
     ]
-
-
-def _as_context(function: Callable[..., Any], app: Application) -> AbstractAsyncContextManager[Any]:
-    takes_app = bool(inspect.signature(function).parameters)
-    if inspect.isasyncgenfunction(function):
-        function = contextlib.asynccontextmanager(function)
-    elif inspect.isgeneratorfunction(function):
-        function = _async_manager(contextlib.contextmanager(function))
-    return function(app) if takes_app else function()
-
-
-def _async_manager(manager: Callable[..., Any]) -> Callable[..., AbstractAsyncContextManager[Any]]:
-    @contextlib.asynccontextmanager
-    async def entered(*args: Any) -> AsyncGenerator[Any, None]:
-        with manager(*args) as value:
-            yield value
-
-    return entered
-
-
-def _check_factory(factory: Callable[..., Any]) -> None:
-    needed = [
-        p.name
-        for p in inspect.signature(factory).parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
-    if needed:
-        raise ConfigurationError(
-            Problem(
-                id="provide.parameters",
-                message=f"the factory {getattr(factory, '__qualname__', factory)} lives as long as the app, and no "
-                f"request can give it {', '.join(map(repr, needed))}",
-                where=location(),
-                fix="let it take nothing, such as a function that reads app.settings",
-            )
-        )
-
-
-async def _enter_value(stack: AsyncExitStack, factory: Callable[..., Any]) -> Any:
-    if inspect.isasyncgenfunction(factory):
-        return await stack.enter_async_context(contextlib.asynccontextmanager(factory)())
-    if inspect.isgeneratorfunction(factory):
-        return stack.enter_context(contextlib.contextmanager(factory)())
-    value = factory()
-    return await value if inspect.isawaitable(value) else value

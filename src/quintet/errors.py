@@ -108,6 +108,8 @@ class HTTPError(QuintetError):
         self.type: str = type
         self.headers: dict[str, str] = dict(headers or {})
         self.extra: dict[str, Any] = dict(extra or {})
+        #: The wrong fields of a ValidationError; other errors have none.
+        self.errors: list[FieldError] = []
         super().__init__(f"{self.status} {self.title}" + (f": {detail}" if detail else ""))
 
     def document(self) -> dict[str, Any]:
@@ -244,9 +246,9 @@ class ValidationError(_FixedStatus):
     default_status = 422
 
     def __init__(self, errors: Sequence[FieldError], detail: str = "", **options: Any) -> None:
-        self.errors: list[FieldError] = list(errors)[:MAX_ERRORS]
-        count = len(self.errors)
+        count = min(len(errors), MAX_ERRORS)
         super().__init__(detail or ("1 field is wrong" if count == 1 else f"{count} fields are wrong"), **options)
+        self.errors = list(errors)[:MAX_ERRORS]
 
     def document(self) -> dict[str, Any]:
         """Return the problem document with its `errors`."""

@@ -15,6 +15,10 @@ from quintet.http.forms import FormLimits
 from quintet.http.forwarded import ProxyPolicy
 from quintet.http.limits import Limits
 from quintet.http.security import SecurityHeaders
+from quintet.middleware.https import https_only, https_only_guard
+from quintet.observability.plugin import HealthPlugin
+from quintet.observability.settings import HealthSettings
+from quintet.resources.plugin import ResourcesPlugin
 from quintet.routing.route import Defaults, Guard, Middleware
 
 
@@ -25,6 +29,8 @@ class App(Application):
         templates: the folder or folders of Jinja2 templates.
         docs: `True` serves `/docs` and `/openapi.json`, `"public"` also where an auth plugin would ask for a login,
             `False` serves neither.
+        health: answer the probes `/healthz` and `/readyz`, unless the app has routes there. `HealthSettings` has the
+            paths.
         settings: sections of settings to read from the environment, `.env` and `quintet.toml`; handlers ask for them
             by type.
         title, version, description, plugins, limits, security, allowed_hosts, proxies, threads, trailing_slash,
@@ -40,6 +46,7 @@ class App(Application):
         *,
         templates: str | Path | Sequence[str | Path] | None = None,
         docs: bool | Literal["public"] = True,
+        health: bool = True,
         settings: Sequence[type[Settings]] = (),
         title: str = "Quintet app",
         version: str = "0.1.0",
@@ -58,9 +65,10 @@ class App(Application):
         middleware: Sequence[Middleware] = (),
         **options: Unpack[Defaults],
     ) -> None:
-        loaded = load_settings(AppSettings, *settings)
+        sections = dict.fromkeys((AppSettings, *((HealthSettings,) if health else ()), *settings))
+        loaded = load_settings(*sections)
         own = loaded[AppSettings]
-        defaults: list[Plugin] = []
+        defaults: list[Plugin] = [ResourcesPlugin()]  # first: others look at the routes before they are compiled
         if templates is not None:
             from quintet.templating.plugin import TemplatingPlugin
 
@@ -70,26 +78,28 @@ class App(Application):
             from quintet.openapi.plugin import OpenAPIPlugin
 
             defaults.append(OpenAPIPlugin(docs))
+        if health:
+            defaults.append(HealthPlugin(loaded[HealthSettings]))
         super().__init__(
             title=title,
             version=version,
             description=description,
             plugins=[*defaults, *plugins],
-            limits=limits or _limits(own),
+            limits=limits or limits_of(own),
             security=security or SecurityHeaders(strict_transport_security=_HSTS if own.https else ""),
             allowed_hosts=allowed_hosts or own.allowed_hosts,
-            proxies=proxies or _proxies(own),
+            proxies=proxies or proxies_of(own),
             threads=threads or ThreadSettings(size=own.threads, queue=own.thread_queue, wait=own.thread_wait),
             trailing_slash=trailing_slash,
             versioning=versioning,
             request_id=own.request_id if request_id is None else request_id,
             tags=tags,
-            guards=guards,
-            middleware=middleware,
+            guards=[https_only_guard(), *guards] if own.https_redirect else guards,
+            middleware=[https_only(own.https_port), *middleware] if own.https_redirect else middleware,
             **options,
         )
         self.services.form_limits = FormLimits(max_fields=self.limits.fields, max_files=own.max_files)
-        for kind in (AppSettings, *settings):
+        for kind in sections:
             self.settings[kind] = loaded[kind]
             self.provide_value(kind, loaded[kind])
 
@@ -97,7 +107,8 @@ class App(Application):
 _HSTS = "max-age=31536000"
 
 
-def _limits(own: AppSettings) -> Limits:
+def limits_of(own: AppSettings) -> Limits:
+    """Return the bounds on requests that the settings name."""
     return Limits(
         url=own.max_url,
         header_block=own.max_header_block,
@@ -106,11 +117,17 @@ def _limits(own: AppSettings) -> Limits:
         fields=own.max_fields,
         header_timeout=own.header_timeout,
         body_timeout=own.body_timeout,
+        body_rate=own.min_body_rate,
+        handler_timeout=own.handler_timeout,
+        write_timeout=own.write_timeout,
         keep_alive=own.keep_alive,
+        connections=own.max_connections,
+        requests=own.max_requests,
     )
 
 
-def _proxies(own: AppSettings) -> ProxyPolicy | None:
+def proxies_of(own: AppSettings) -> ProxyPolicy | None:
+    """Return the proxies that the settings trust, or None for none."""
     if not own.trusted_proxies:
         return None
     return ProxyPolicy(own.trusted_proxies, hops=own.proxy_hops, header=own.proxy_header)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from quintet.app import Application
+
+
+@dataclass(frozen=True)
+class ReadinessCheck:
+    """One thing that must work before an app takes requests."""
+
+    #: What it is about, such as `database`.
+    name: str
+    #: Raises, or returns False, where it does not work. Async functions run on the loop, others in a thread.
+    function: Callable[[], Any]
+    #: Seconds it may take.
+    timeout: float = 2.0
 
 
 class Plugin:

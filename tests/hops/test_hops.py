@@ -11,7 +11,7 @@ import pytest
 
 import quintet
 from quintet import App
-from quintet.protocols.native import NativeServer
+from quintet.protocols.native_server import NativeServer
 from quintet.server.http1 import Http1Protocol
 
 OURS = str(Path(quintet.__file__).parent)
@@ -28,6 +28,9 @@ class NullTransport:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 1) if name == "peername" else default
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def is_closing(self) -> bool:
         return False

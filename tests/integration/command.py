@@ -20,15 +20,17 @@ PATIENCE = 20.0
 class Command:
     """A running `quintet`; what it writes is in `log`.
 
-    The port is one the command itself has found free: `--port 0`.
+    The port is one the command itself has found free: `--port 0`. With None, `arguments` say where it listens.
     """
 
-    def __init__(self, *arguments: str, folder: Path, env: Mapping[str, str] | None = None, port: int = 0) -> None:
+    def __init__(
+        self, *arguments: str, folder: Path, env: Mapping[str, str] | None = None, port: int | None = 0
+    ) -> None:
         self._log = folder / f"output-{time.monotonic_ns()}.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("QUINTET_")}
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(
-                [str(QUINTET), *arguments, "--port", str(port)],
+                [str(QUINTET), *arguments, *([] if port is None else ["--port", str(port)])],
                 cwd=folder,
                 env={**clean, **(env or {})},
                 stdout=out,
@@ -37,7 +39,7 @@ class Command:
 
     def __enter__(self) -> Command:
         try:
-            self.url: str = self.wait_for(r"Quintet serves (http://[^ ]+)")
+            self.url: str = self.wait_for(r"Quintet serves ((?:https?://|unix:)[^ ]+)")
         except BaseException:
             self.stop()
             raise

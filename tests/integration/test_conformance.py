@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.integration.servers import COMMANDS, Answer, Server, read_until
@@ -35,7 +36,7 @@ DIFFERENCES: list[tuple[str, tuple[str, ...], str]] = [
     ("test_a_strange_method_never_reaches_a_handler[hypercorn-get]", ("hypercorn",), "it writes methods in capitals"),
     (
         "test_a_stream_that_fails_does_not_look_complete",
-        ("granian-rsgi", "granian-wsgi"),
+        ("granian-rsgi",),
         "the server ends the body in good order when the app fails; a declared length is the only remedy",
     ),
     ("test_a_slow_handler_is_cancelled_when_its_client_goes", WSGI, "WSGI does not tell that a client has gone"),
@@ -349,8 +350,10 @@ def test_a_chunked_body_beyond_the_limit_is_413(server: Server) -> None:
 def test_a_body_that_nobody_reads_does_no_harm(server: Server) -> None:
     # A WSGI server may close the connection behind its answer, and not say so: each request has its own there.
     headers = {"connection": "close"} if server.protocol == "wsgi" else {}
-    for _ in range(3):
-        assert server.client.post("/unread", content=b"x" * 200_000, headers=headers).text == "unread"
+    # A connection that an earlier test has kept may be closed by its server at this very moment: not one of those.
+    with httpx2.Client(base_url=server.client.base_url, timeout=server.client.timeout, trust_env=False) as client:
+        for _ in range(3):
+            assert client.post("/unread", content=b"x" * 200_000, headers=headers).text == "unread"
 
 
 @pytest.mark.parametrize("size", [10, 100_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import click
 import pytest
@@ -36,6 +38,8 @@ def test_answers_on_a_page_are_those_of_its_examples(
 def test_the_tests_shown_in_the_documentation_pass(file: Path) -> None:
     # As a user would: in the folder, without this project's configuration.
     alone = ["-c", os.devnull, "--rootdir", str(file.parent), "-p", "no:cacheprovider"]
+    for name in ("faker", "schemathesis", "hypothesispytest"):  # they take seconds to load, and no page speaks of them
+        alone += ["-p", f"no:{name}"]
     options = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
     command = [sys.executable, "-m", "pytest", "-q", *alone, *options, file.name]
     done = subprocess.run(command, check=False, cwd=file.parent, capture_output=True, text=True, timeout=120)
@@ -74,6 +78,19 @@ def test_a_record_is_logged_as_shown() -> None:
     same_as_shown("log.json", shown + "\n")
 
 
+def test_an_app_that_is_not_ready_answers_as_shown() -> None:
+    from examples.docs.health import app
+
+    with Client(app) as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    report = answer.json()
+    for check in report["checks"]:
+        check["ms"] = 0.0 if check["status"] == "ok" else 0.4
+    lines = ",\n".join(f"    {json.dumps(check)}" for check in report["checks"])
+    same_as_shown("readyz.json", f'{{\n  "status": "{report["status"]}",\n  "checks": [\n{lines}\n  ]\n}}\n')
+
+
 def same_as_shown(name: str, text: str) -> None:
     path = EXAMPLES / "output" / name
     if UPDATE:
@@ -82,7 +99,7 @@ def same_as_shown(name: str, text: str) -> None:
 
 
 def test_commands_on_the_pages_exist_with_their_options() -> None:
-    from quintet.cli import main
+    from quintet.cli.main import main
 
     commands = [
         (page.name, shlex.split(line, comments=True))
@@ -95,7 +112,8 @@ def test_commands_on_the_pages_exist_with_their_options() -> None:
         try:
             name, command, rest = main.resolve_command(click.Context(main), words)
             assert command is not None
-            command.make_context(name, rest)
+            with mock.patch.dict(os.environ):  # some options are handed on to child processes
+                command.make_context(name, rest)
         except (click.exceptions.Exit, click.ClickException) as exc:
             # `--help` and `--version` end with 0.
             assert isinstance(exc, click.exceptions.Exit) and exc.exit_code == 0, f"{page}: quintet {words}: {exc}"

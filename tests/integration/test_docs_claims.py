@@ -26,6 +26,19 @@ class Item(Struct):
     name: str
 
 
+# -- https ----------------------------------------------------------------------------------------------------------
+
+
+def test_https_alone_is_a_middleware() -> None:
+    from examples.docs.https import app
+
+    assert client_of(app).get("/prices").json() == [1, 2, 3]  # the client of tests speaks HTTPS
+    plain = Client(app, base_url="http://testserver")
+    assert plain.get("/prices").status_code == 403
+    page = plain.get("/prices", headers={"accept": BROWSER}, follow_redirects=False)
+    assert page.headers["location"] == "https://testserver/prices"
+
+
 # -- routing --------------------------------------------------------------------------------------------------------
 
 

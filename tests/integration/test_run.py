@@ -176,3 +176,25 @@ def test_granian_serves_the_same_file(folder: Path) -> None:
             assert raw.recv(9)[3] == 4
     finally:
         assert command.stop() == 0
+
+
+def test_the_loop_can_be_asyncios_own(folder: Path) -> None:
+    with Command("run", "app.py", "--loop", "asyncio", folder=folder) as command:
+        assert command.client.get("/hello/Ada").json() == {"hello": "Ada"}
+        assert "asyncio" in command.log
+
+
+def test_descriptors_up_to_the_hard_limit_are_used(folder: Path) -> None:
+    import resource
+
+    (folder / "limits.py").write_text(
+        "import resource\nfrom quintet import App\napp = App()\n"
+        "@app.get('/limit')\nasync def limit() -> int:\n    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, soft), hard))
+    try:
+        with Command("run", "limits.py", folder=folder) as command:
+            assert command.client.get("/limit").json() == min(hard if hard > 0 else 65_536, 65_536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

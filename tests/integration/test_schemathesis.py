@@ -16,6 +16,7 @@ ROOT = HERE.parents[1]
 #: By name: the app, and its streams without end, which would be read until a timeout and tell nothing.
 APPS = {
     "every kind of route": (HERE / "openapi_app.py", ()),
+    "resources": (HERE / "resources_app.py", ()),
     "worldclock": (ROOT / "examples" / "worldclock" / "app.py", ("/live/events",)),
 }
 
@@ -28,9 +29,12 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, tuple[str, ...
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=path.parent)
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"http://[\d.:]+", line)
-        assert found is not None, line + process.stderr.read()
+        lines: list[str] = []
+        found: re.Match[str] | None = None
+        while found is None:  # a warning may come first
+            lines.append(process.stderr.readline())
+            assert lines[-1], "".join(lines)
+            found = re.search(r"http://[\d.:]+", lines[-1])
         yield found[0], endless
     finally:
         process.terminate()

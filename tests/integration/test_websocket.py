@@ -567,3 +567,118 @@ async def test_a_closing_handshake_that_is_not_answered_ends_too(native: Host) -
     began = time.monotonic()
     assert await asyncio.to_thread(lambda: raw.closed_with(answer=False)) == 1000
     assert time.monotonic() - began < 9
+
+
+# -- the cases of the Autobahn suite, by hand -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65535, 65536, 200_000])
+@pytest.mark.parametrize("cut", [0, 997])
+def test_messages_of_every_length_encoding(native: Host, size: int, cut: int) -> None:
+    raw = Raw(native, "/raw")
+    for opcode in (1, 2):
+        sent = frame(opcode, b"*" * size)
+        for start in range(0, len(sent), cut or len(sent)):
+            raw.send(sent[start : start + (cut or len(sent))])
+        assert raw.read() == (opcode, b"*" * size)
+    raw.sock.close()
+
+
+def test_pings_and_pongs(native: Host) -> None:
+    raw = Raw(native)
+    for payload in (b"", b"Hello", bytes([0, 255, 254, 253]), b"p" * 125):
+        raw.send(frame(9, payload))
+        assert raw.read() == (10, payload)
+    raw.send(frame(10, b"nobody asked") + b"".join(frame(9, str(n).encode()) for n in range(10)))
+    assert [raw.read() for _ in range(10)] == [(10, str(n).encode()) for n in range(10)]
+    raw.send(frame(1, b"a", fin=False) + frame(9, b"between") + frame(0, b"b", fin=False) + frame(0, b"c"))
+    assert [raw.read(), raw.read()] == [(10, b"between"), (1, b"abc")]
+    raw.sock.close()
+
+
+def test_texts_may_be_cut_inside_a_character(native: Host) -> None:
+    raw = Raw(native)
+    text = "κόσμε 🎻\U0010ffff".encode()
+    for cut in range(1, len(text)):
+        raw.send(frame(1, text[:cut], fin=False) + frame(0, text[cut:]))
+        assert raw.read() == (1, text)
+    raw.sock.close()
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xed\xbf\xbf", b"ok\x80"]
+)
+def test_a24_text_that_is_not_utf8(native: Host, text: bytes) -> None:
+    raw = Raw(native)
+    raw.send(frame(1, text[:1], fin=False) + frame(0, text[1:]))
+    assert raw.closed_with() == 1007
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999])
+def test_closing_is_answered_with_its_own_code(native: Host, code: int) -> None:
+    raw = Raw(native)
+    raw.send(frame(8, struct.pack("!H", code) + b"because") + frame(1, b"nobody reads this"))
+    assert raw.closed_with(answer=False) == code
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
+def test_a24_close_codes_that_nobody_may_send(native: Host, code: int) -> None:
+    raw = Raw(native)
+    raw.send(frame(8, struct.pack("!H", code)))
+    assert raw.closed_with() == 1002
+
+
+def test_closing_without_a_code_is_answered(native: Host) -> None:
+    raw = Raw(native)
+    raw.send(frame(8, b""))
+    assert raw.closed_with(answer=False) == 1000
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("permessage-deflate; client_no_context_takeover", "client_no_context_takeover"),
+        ("permessage-deflate; server_no_context_takeover", "server_no_context_takeover"),
+        ("permessage-deflate; server_max_window_bits=9", "server_max_window_bits=9"),
+        ("permessage-deflate; client_max_window_bits", "client_max_window_bits=12"),
+    ],
+)
+def test_compression_with_every_option(native: Host, offer: str, answer: str) -> None:
+    raw = Raw(native, extra=f"Sec-WebSocket-Extensions: {offer}\r\n")
+    assert answer.encode() in raw.head
+    out = zlib.compressobj(9, zlib.DEFLATED, -12)
+    back = zlib.decompressobj(-15)
+    text = b"the same text again and again " * 30
+    for _ in range(3):
+        if "client_no" in answer:
+            out = zlib.compressobj(9, zlib.DEFLATED, -12)
+        if "server_no" in answer:
+            back = zlib.decompressobj(-15)
+        raw.send(frame(1, (out.compress(text) + out.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv1=True))
+        found = raw.read()
+        assert found is not None
+        assert len(found[1]) < len(text) // 2
+        assert back.decompress(found[1] + b"\0\0\xff\xff") == text
+    raw.sock.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="resident memory is measured as Linux counts it")
+def test_an_idle_websocket_takes_little_memory(native: Host) -> None:
+    def resident() -> int:
+        with open(f"/proc/{native.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def open_many(number: int) -> list[Raw]:
+        found = [Raw(native) for _ in range(number)]
+        for raw in found:
+            raw.send(frame(1, b"hi"))
+            assert raw.read() == (1, b"hi")
+        return found
+
+    warm = open_many(20)
+    before = resident()
+    many = open_many(200)
+    each = (resident() - before) / 200
+    for raw in (*warm, *many):
+        raw.sock.close()
+    assert each < 20 * 1024, f"{each / 1024:.1f} KiB"

@@ -303,8 +303,8 @@ class Louder(Plugin):
 
 
 def test_plugins_add_routes_providers_and_middleware() -> None:
-    app = App(docs=False, plugins=[Greeter(), Louder()])
-    assert list(app.plugins) == ["greeter", "louder"]
+    app = App(docs=False, health=False, plugins=[Greeter(), Louder()])
+    assert list(app.plugins) == ["resources", "greeter", "louder"]
     with Client(app) as client:
         assert client.get("/greet").text == "HELLO"
 

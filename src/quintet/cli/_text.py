@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
+from quintet.cli.load import PACKAGE
 from quintet.handlers.signature import describe, where_defined
 
 
@@ -27,7 +28,7 @@ def type_text(tp: Any) -> str:
         limits = [limit for mark in marks if isinstance(mark, msgspec.Meta) for limit in _limits(mark)]
         return type_text(inner) + (f" ({', '.join(limits)})" if limits else "")
     if origin in (Union, types.UnionType):
-        return " | ".join(map(type_text, args))
+        return " | ".join(type_text(a) for a in args if a is not msgspec.UnsetType)
     if origin is not None and args:
         name = getattr(origin, "__name__", None) or str(tp).partition("[")[0].rpartition(".")[2]
         return f"{name}[{', '.join('…' if a is Ellipsis else _argument(a) for a in args)}]"
@@ -44,9 +45,10 @@ def _limits(mark: msgspec.Meta) -> list[str]:
 
 
 def function_text(function: Callable[..., Any]) -> str:
-    """Return a function's name, and where it is."""
-    where = short_path(where_defined(function))
-    return f"{describe(function)} ({where})" if where else describe(function)
+    """Return a function's name, and where it is, unless it is Quintet's own."""
+    where = where_defined(function)
+    name = describe(function)
+    return name if not where or where.startswith(PACKAGE) else f"{name} ({short_path(where)})"
 
 
 def short_path(where: str) -> str:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from quintet.cli._serving import start_or_exit
+from quintet.cli._serving import has_database, start_or_exit
+from quintet.cli.dev import is_own_address
 from quintet.cli.load import load_own_app
 from quintet.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from quintet.app import Application
+    from quintet.db.database import Database
+    from quintet.db.engines import Engines
 
 #: A body limit beyond which a route should say why.
 _LARGE = 100 * 1024 * 1024
@@ -65,12 +68,30 @@ def check(target: str | None, *, deploy: bool = False) -> list[Finding]:
         start_or_exit(lambda: app.dispatcher)
     except ConfigurationError as exc:
         findings += errors(exc.problems)
-    findings += _check_commands(app)
+    findings += _check_settings() + _check_commands(app)
     for function in app.checks:
         findings += errors(start_or_exit(function))
     if deploy:
         findings += check_deployment(app)
-    return findings
+    elif not findings and has_database(app):
+        from quintet.db.migrations.glance import look
+
+        findings += [_warning(p.id, p.message, p.where, p.fix) for p in start_or_exit(lambda: look(app))]
+    return list(dict.fromkeys(findings))
+
+
+def _check_settings() -> list[Finding]:
+    """Return what is wrong with the settings that the app itself does not read: those of its server and its log."""
+    from quintet.config import load_settings
+    from quintet.observability.settings import LogSettings
+    from quintet.server.certificates import TLSSettings
+    from quintet.server.settings import ServerSettings
+
+    try:
+        load_settings(ServerSettings, LogSettings, TLSSettings)
+    except ConfigurationError as exc:
+        return errors(exc.problems)
+    return []
 
 
 def _check_commands(app: Application) -> list[Finding]:
@@ -99,7 +120,10 @@ def errors(problems: Sequence[Problem]) -> list[Finding]:
 
 def check_deployment(app: Application) -> list[Finding]:
     """Return what is risky about an app in production."""
-    checks = (_check_hosts, _check_https, _check_headers, _check_docs, _check_limits)
+    checks = (
+        _check_hosts, _check_https, _check_headers, _check_docs, _check_limits, check_resources, check_databases,
+        _check_migrations,
+    )  # fmt: skip
     return [finding for one in checks for finding in one(app)] + _check_environment()
 
 
@@ -119,6 +143,71 @@ def _check_hosts(app: Application) -> list[Finding]:
     if "*" in allowed:
         return [_error("deploy.hosts", "'*' serves every Host", "allowed_hosts", "name the hosts, or `.example.com`")]
     return []
+
+
+def check_resources(app: Application) -> list[Finding]:
+    """Row E19, for resources: those that nothing keeps anybody from changing."""
+    from quintet.resources.plugin import resources_of
+
+    found: list[Finding] = []
+    for resource in resources_of(app):
+        said = resource.declaration
+        open_to_all = [
+            item.method
+            for item in app.compiled
+            if item.route is not None and item.route.where == said.where and item.plan is not None
+            and item.method in ("POST", "PATCH", "DELETE") and not item.plan.guards
+        ]  # fmt: skip
+        if said.policy is None and open_to_all:
+            methods = ", ".join(dict.fromkeys(open_to_all))
+            message = f"everybody may change the rows of resource({said.model.__name__}): {methods}"
+            fix = "policy=…, or guards=[…]; a policy whose `every` returns True says that it is meant"
+            found.append(_warning("deploy.policy", message, said.where, fix))
+    return found
+
+
+def check_databases(app: Application) -> list[Finding]:
+    """Row E15, as far as URLs tell it: encryption beyond this machine, passwords, and who connects."""
+    found: list[Finding] = []
+    databases: dict[str, Database] = app.state.get("quintet.db", {})
+    for database in databases.values():
+        for engines in (database.primary, *database.replicas):
+            found += _check_database(engines, str(database.name))
+    return list(dict.fromkeys(found))
+
+
+def _check_database(engines: Engines, where: str) -> list[Finding]:
+    url, query = engines.url, engines.url.query
+    found: list[Finding] = []
+    if url.username in _SUPERUSERS:
+        message = f"the app connects as {url.username}, who may do everything on the server"
+        found.append(_warning("deploy.database_user", message, where, "make a user that owns this database alone"))
+    if engines.kind == "sqlite" or not url.host or is_own_address(url.host):
+        return found
+    encrypts = query["sslmode"] in _ENCRYPTING if "sslmode" in query else any(key.startswith("ssl") for key in query)
+    if not encrypts and engines.tls.mode not in ("require", "verify"):
+        message = f"nothing makes the connection to {url.host} encrypted"
+        fix = 'DATABASE_TLS=verify, or Database(tls=TLS(mode="verify"))'
+        found.append(_error("deploy.database_tls", message, where, fix))
+    if not url.password and not any(key in query for key in ("sslcert", "ssl_cert")):
+        message = f"the URL has no password for {url.host}"
+        found.append(_warning("deploy.database_password", message, where, "give the user one, and the URL"))
+    return found
+
+
+_SUPERUSERS = ("postgres", "root", "system", "sys")
+#: What libpq calls encryption that is not given up.
+_ENCRYPTING = ("require", "verify-ca", "verify-full")
+
+
+def _check_migrations(app: Application) -> list[Finding]:
+    """Row E14: revisions that were not applied or half applied, and models that differ from the database."""
+    if not has_database(app):
+        return []
+    from quintet.db.migrations.plugin import targets_of
+    from quintet.db.migrations.review import review
+
+    return errors([problem for target in targets_of(app) for problem in review(target)])
 
 
 def _check_https(app: Application) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -20,6 +20,7 @@ from quintet.cli._text import type_text
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.bind import Binder, strip
 from quintet.handlers.inputs import InputFailure
+from quintet.handlers.managers import manager_of
 from quintet.handlers.params import Source
 from quintet.handlers.plan import Call, Input
 from quintet.handlers.signature import describe, read_signature
@@ -154,9 +155,7 @@ async def _open(dependency: Call, arguments: dict[str, Any], stack: AsyncExitSta
     if not signature.is_generator:
         value = signature.function(**arguments)
         return await value if inspect.isawaitable(value) else value
-    if signature.is_async:
-        return await stack.enter_async_context(asynccontextmanager(signature.function)(**arguments))
-    return stack.enter_context(contextmanager(signature.function)(**arguments))
+    return await stack.enter_async_context(manager_of(dependency, None)(**arguments))
 
 
 def _format(value: Any) -> str:

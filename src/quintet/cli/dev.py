@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quintet.cli.load import load_app, own_traceback, watched_paths
+from quintet.cli._hosting import hosting_options
+from quintet.cli.load import load_served, own_traceback, watched_paths
 from quintet.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from quintet.app import Application
     from quintet.dev.debugger import Debugger
+    from quintet.observability.settings import LogSettings
+    from quintet.observability.writer import LogWriter
+    from quintet.server.hosted_app import HostedApp
 
 #: Seconds that requests under way have before a reload.
 GRACE = 0.1
@@ -42,6 +46,7 @@ KEY_VARIABLE = "QUINTET_DEV_KEY"
 )
 @click.option("--reload/--no-reload", default=True, help="Load changed code.  [default: reload]")
 @click.option("--debugger/--no-debugger", default=True, help="Show exceptions with a console.  [default: debugger]")
+@hosting_options
 @click.option("--access-log/--no-access-log", default=True, help="Show each request.  [default: access-log]")
 def command(target: str | None, host: str, port: int, reload: bool, debugger: bool, access_log: bool) -> None:
     """Develop TARGET (FILE.py or module:app): reload, debugger, this machine only."""
@@ -61,7 +66,7 @@ def command(target: str | None, host: str, port: int, reload: bool, debugger: bo
                 fix="leave --host out; or use `quintet run`, or `quintet dev --no-debugger`",
             )
         )
-    from quintet.server.run import open_socket
+    from quintet.server.sockets import open_socket
 
     sock = open_socket(host, port)
     if debugger:
@@ -106,15 +111,20 @@ def _watch(target: str | None, sock: socket.socket, debugger: bool, access_log: 
 
 def _serve(target: str | None, sockets: list[socket.socket], with_debugger: bool, access_log: bool) -> None:
     """Load the app and serve it; one that cannot be loaded is served as a page that says why."""
-    from quintet.cli._serving import set_up_logging
+    from quintet.cli._serving import load_log_settings, set_up_logging
     from quintet.dev.attach import broken_app
 
-    set_up_logging(json=False, level=os.environ.get("QUINTET_LOG_LEVEL", "INFO"))
+    log = load_log_settings(format="text", access_to="stderr")
+    writer = set_up_logging(log, queued=False)
+
+    def serve_app(app: Application | HostedApp) -> None:
+        _serve_app(app, sockets, debugger, access_log, log, writer)
+
     debugger = _debugger() if with_debugger else None
     try:
-        app = load_app(target)
+        app = load_served(target)
         _ = app.dispatcher
-        _serve_app(app, sockets, debugger, access_log)
+        serve_app(app)
         return
     except Exception as exc:
         if debugger is None:
@@ -125,7 +135,7 @@ def _serve(target: str | None, sockets: list[socket.socket], with_debugger: bool
     else:
         click.echo(own_traceback(failure), err=True, nl=False)
     click.echo("Waiting for a change …", err=True)
-    _serve_app(broken_app(failure), sockets, debugger, access_log)
+    serve_app(broken_app(failure))
 
 
 def _debugger() -> Debugger:
@@ -134,17 +144,29 @@ def _debugger() -> Debugger:
     return Debugger(pin=os.environ.pop(PIN_VARIABLE, None), key=os.environ.pop(KEY_VARIABLE, None), announce=False)
 
 
-def _serve_app(app: Application, sockets: list[socket.socket], debugger: Debugger | None, access_log: bool) -> None:
-    from quintet.cli._serving import banner, log_access
+def _serve_app(
+    app: Application | HostedApp,
+    sockets: list[socket.socket],
+    debugger: Debugger | None,
+    access_log: bool,
+    log: LogSettings,
+    writer: LogWriter,
+) -> None:
+    from quintet.cli._serving import announce, docs_path, log_access, look_at_databases, loop_name
     from quintet.dev.attach import attach_blocking_detector, attach_debugger
-    from quintet.server.run import address_of, new_event_loop, serve
+    from quintet.server.run import new_event_loop, serve
+    from quintet.server.sockets import address_of
 
     if debugger is not None:
         attach_debugger(app, debugger)
     attach_blocking_detector(app)
     if access_log:
-        log_access(app, json=False)
-    address = address_of(sockets[0])
-    line = banner(app, address, "development")
+        log_access(app, log, writer)
+    addresses, docs, loop = [address_of(sock) for sock in sockets], docs_path(app), loop_name()
+
+    def ready() -> None:
+        announce(addresses, "development", log, writer, docs=docs, loop=loop)
+        look_at_databases(app)
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(app, sockets, grace=GRACE, ready=lambda: click.echo(line, err=True)))
+        runner.run(serve(app, sockets, grace=GRACE, ready=ready))

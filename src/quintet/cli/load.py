@@ -12,12 +12,16 @@ import tomllib
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from quintet.app import Application
 from quintet.errors import ConfigurationError, Problem
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+if TYPE_CHECKING:
+    from quintet.server.hosted_app import HostedApp
+
+#: Where the code of Quintet is.
+PACKAGE = str(Path(__file__).resolve().parent.parent)
 _LIBRARY = sysconfig.get_path("stdlib")
 
 
@@ -41,6 +45,36 @@ def load_app(target: str | None) -> Application:
         f"{target or 'app.py'} names {type(found).__name__!r}, which is no app",
         "name an App, or an ASGI or WSGI callable",
     )
+
+
+def load_served(target: str | None) -> Application | HostedApp:
+    """Return the app that `target` names, as the built-in server serves it: another framework's is called directly.
+
+    Args:
+        target: as for `load_app`. The settings `hosted` say whether it names a function that makes the app.
+
+    Raises:
+        ConfigurationError: there is no such file, module or app. Errors inside the module are raised as they are.
+    """
+    found = load_object(target)
+    if isinstance(found, Application):
+        return found
+    from quintet.config import load_settings
+    from quintet.server.hosted_app import HostedApp, HostedSettings
+
+    settings = load_settings(HostedSettings)[HostedSettings]
+    where = target or "app.py"
+    if settings.factory:
+        if not callable(found):
+            raise _problem(f"{where} names {type(found).__name__!r}, which makes no app", "leave --factory out")
+        found = found()
+        if isinstance(found, Application):
+            return found
+    if not callable(found):
+        raise _problem(
+            f"{where} names {type(found).__name__!r}, which is no app", "name an App, or an ASGI or WSGI callable"
+        )
+    return HostedApp(found, settings=settings)
 
 
 def load_own_app(target: str | None) -> Application:
@@ -189,6 +223,6 @@ def _cut(tb: TracebackType | None) -> TracebackType | None:
 
 def _is_foreign(filename: str) -> bool:
     """Tell whether a file is Quintet's or the standard library's."""
-    if "site-packages" in filename and not filename.startswith(_PACKAGE):
+    if "site-packages" in filename and not filename.startswith(PACKAGE):
         return False
-    return filename.startswith((_PACKAGE, _LIBRARY, "<frozen ", "<quintet "))
+    return filename.startswith((PACKAGE, _LIBRARY, "<frozen ", "<quintet "))

@@ -15,11 +15,15 @@ from quintet.errors import ConfigurationError
 COMMANDS = {
     "dev": "Develop an app: reload, debugger, this machine only.",
     "run": "Serve an app for production.",
+    "reload": "Let a running server load the code anew, without losing a request.",
+    "status": "Show the workers of a running server.",
+    "stop": "Let a running server finish its requests and end.",
     "routes": "List the routes.",
     "explain": "Explain how a request is answered.",
     "check": "Check an app; with --deploy for production.",
     "shell": "Open a Python prompt with the app loaded.",
     "openapi": "Print the OpenAPI document.",
+    "db": "Change the tables of a database as its models change.",
 }
 
 
@@ -67,7 +71,9 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as exc:
-            raise click.ClickException(_message(exc)) from None
+            from quintet.cli._serving import message_of
+
+            raise click.ClickException(message_of(exc)) from None
 
     def _custom_names(self, ctx: click.Context) -> list[str]:
         try:
@@ -94,11 +100,6 @@ def _app(ctx: click.Context, *, required: bool) -> Any:
     if target is None and not required:
         return None
     return start_or_exit(lambda: load_own_app(target))
-
-
-def _message(exc: ConfigurationError) -> str:
-    """Return what is wrong; one problem alone needs no heading."""
-    return str(exc.problems[0]) if len(exc.problems) == 1 else str(exc)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -62,6 +62,10 @@ class AppSettings(Settings, section="app"):
     proxy_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     #: The site is served over HTTPS for good: sends Strict-Transport-Security.
     https: bool = False
+    #: Pages asked for over plain HTTP are redirected to HTTPS, everything else over plain HTTP is refused.
+    https_redirect: bool = False
+    #: The port of HTTPS that `https_redirect` sends to.
+    https_port: Annotated[int, Meta(ge=1, le=65535)] = 443
     #: The longest request body, unless a route says otherwise.
     max_body: Annotated[int, Meta(ge=0)] = 2_621_440
     #: The longest request target.
@@ -78,8 +82,18 @@ class AppSettings(Settings, section="app"):
     header_timeout: _Seconds = 30.0
     #: Time without a byte of an unfinished body.
     body_timeout: _Seconds = 30.0
+    #: The least speed of a body in bytes a second; 0 for any.
+    min_body_rate: Annotated[int, Meta(ge=0)] = 500
+    #: Time for a handler to begin its answer, unless its route says otherwise; 0 for any.
+    handler_timeout: Annotated[float, Meta(ge=0)] = 60.0
+    #: Time in which a client must take some of an answer.
+    write_timeout: _Seconds = 60.0
     #: Time a connection stays open between requests.
     keep_alive: _Seconds = 20.0
+    #: Connections of one worker; further ones are answered 503; 0 for any number.
+    max_connections: Annotated[int, Meta(ge=0)] = 16_384
+    #: Handlers of one worker that wait for something; further requests are answered 503; 0 for any number.
+    max_requests: Annotated[int, Meta(ge=0)] = 2048
     #: The number of threads for `def` handlers.
     threads: _Positive = 32
     #: The number of calls that may wait for a thread; more are answered 503.

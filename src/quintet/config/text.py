@@ -77,6 +77,8 @@ def describe(tp: Any) -> str:
         return "one of " + ", ".join(repr(str(value)) for value in _choices(tp))
     if (get_origin(tp) or tp) in _LISTS:
         return "a list, separated by commas or in JSON"
+    if len(_members(tp)) > 1:
+        return " or ".join(describe(member) for member in _members(tp))
     known = {
         bool: "true or false (on, off, 1, 0)",
         int: "a whole number",

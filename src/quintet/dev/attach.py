@@ -17,6 +17,7 @@ from quintet.http.host import HostPolicy
 from quintet.http.response import Response
 from quintet.media.negotiation import negotiate
 from quintet.protocols.dispatcher import CompiledRoute, Dispatcher
+from quintet.server.hosted_app import HostedApp
 
 if TYPE_CHECKING:
     from quintet.dev.debugger import Answer
@@ -28,12 +29,15 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _OFFERS = ("application/problem+json", "application/json", "text/html", "text/plain")
 
 
-def attach_debugger(app: Application, debugger: Debugger) -> None:
+def attach_debugger(app: Application | HostedApp, debugger: Debugger) -> None:
     """Answer unexpected exceptions with the debugger's page, and serve the debugger's own paths.
 
     Afterwards the app answers for this machine's own names only. Nothing of the app is between a request for the
     debugger and the debugger: no middleware, no guard.
     """
+    if isinstance(app, HostedApp):
+        _attach_to_hosted(app, debugger)
+        return
     app.failures.debug = lambda request, exc: _describe(debugger, request, exc)
     endpoint = CompiledRoute(_endpoint(debugger), name="debugger", kind="answer", max_body=128 * 1024)
     freeze = app.freeze
@@ -53,9 +57,19 @@ def attach_debugger(app: Application, debugger: Debugger) -> None:
     app.provide_value(Debugger, debugger)  # a change: the app freezes again
 
 
-def attach_blocking_detector(app: Application, detector: BlockingDetector | None = None) -> None:
+def _attach_to_hosted(app: HostedApp, debugger: Debugger) -> None:
+    app.debug = lambda request, exc: _describe(debugger, request, exc)
+    app.dispatcher.hosts = HostPolicy(LOCAL_HOSTS)
+    app.answer_below(PREFIX, CompiledRoute(_endpoint(debugger), name="debugger", kind="answer"))
+
+
+def attach_blocking_detector(app: Application | HostedApp, detector: BlockingDetector | None = None) -> None:
     """Report calls that block the event loop while the app runs."""
     watcher = detector or BlockingDetector()
+    if isinstance(app, HostedApp):
+        app.at_start.append(watcher.start)
+        app.at_stop.append(watcher.stop)
+        return
 
     async def watch() -> AsyncIterator[None]:
         watcher.start()

@@ -16,9 +16,11 @@ import msgspec
 from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.params import Depends, Form, Patch, Source
 from quintet.handlers.plan import Body, Call, Input
+from quintet.handlers.resolve import Wanted
 from quintet.handlers.signature import EMPTY, Parameter, Signature, describe, read_signature
 from quintet.http.request import Request
 from quintet.http.upload import Upload
+from quintet.schema.adapt import adapted, shape_of
 
 if TYPE_CHECKING:
     from quintet.handlers.services import Services
@@ -82,6 +84,7 @@ class Binder:
     Args:
         path: the names of the path's parameters.
         has_body: whether the route's methods have a body.
+        methods: the route's methods; none for WebSockets, commands and tasks.
     """
 
     def __init__(
@@ -93,8 +96,11 @@ class Binder:
         accepts: tuple[str, ...],
         localns: Mapping[str, Any] | None = None,
         injected: Mapping[Any, str] | None = None,
+        methods: Sequence[str] = (),
     ) -> None:
         self.services = services
+        self.methods = methods
+        self._streams = False
         self.path = list(path)
         self.has_body = has_body
         self.accepts = accepts
@@ -110,6 +116,8 @@ class Binder:
     def bind(self, signature: Signature, depends: Depends | None = None) -> Call:
         """Bind every parameter of a callable."""
         call = Call(signature, {}, depends=depends)
+        if depends is None:
+            self._streams = signature.is_generator
         for parameter in signature.parameters:
             call.arguments[parameter.name] = self._bind(parameter, signature)
         return call
@@ -127,26 +135,8 @@ class Binder:
                 raise self._problem(
                     "signature.untyped", p, signature, "has no annotation", "annotate it, such as `name: str`"
                 )
-            provider = self.services.provider(tp)
-            if provider is not None:
-                return self._dependency(provider, signature)
-            if get_origin(tp) is Form or get_origin(tp) is Patch:
-                return self._body(p, signature, "form" if get_origin(tp) is Form else "patch", get_args(tp)[0])
-            if _is_upload(p.annotation):
-                return self._upload(p, signature)
-            if is_structure(p.annotation):
-                if self.has_body:
-                    return self._body(p, signature, "value", p.annotation)
-                return self._input(p, Source.QUERY, signature, structure=True)
-            if _needs_body(p.annotation):
-                raise self._problem(
-                    "signature.body",
-                    p,
-                    signature,
-                    f"of type {_text(p.annotation)} could be anything",
-                    f"write `{p.name}: Body[{_text(p.annotation)}]` if it is the body",
-                )
-            return self._input(p, Source.QUERY, signature)
+            provider = self.services.resolve(self._wanted(p, signature))
+            return self._dependency(provider, signature) if provider is not None else self._by_type(p, signature)
         if p.source is Source.BODY:
             return self._body(p, signature, "value", p.annotation)
         if p.source is Source.PATH and (p.alias or p.name) not in self.path:
@@ -159,6 +149,50 @@ class Binder:
             )
         structure = p.source is Source.QUERY and is_structure(p.annotation)
         return self._input(p, p.source, signature, structure=structure)
+
+    def _by_type(self, p: Parameter, signature: Signature) -> Any:
+        """Bind a parameter that names no source and that nothing provides."""
+        tp = p.type
+        is_adapted = self._is_adapted(p, signature)
+        if shape_of(tp) is not None and not is_adapted:
+            fix = f"write `{p.name}: New[{tp.__name__}]` for a new one, Patch[{tp.__name__}] for changes to one"
+            raise self._problem("signature.model", p, signature, "is a model, which no request holds", fix)
+        if get_origin(tp) is Form or get_origin(tp) is Patch:
+            return self._body(p, signature, "form" if get_origin(tp) is Form else "patch", get_args(tp)[0])
+        if _is_upload(p.annotation):
+            return self._upload(p, signature)
+        if is_structure(p.annotation) or is_adapted:
+            if self.has_body or is_adapted:
+                return self._body(p, signature, "value", p.annotation)
+            return self._input(p, Source.QUERY, signature, structure=True)
+        if _needs_body(p.annotation):
+            raise self._problem(
+                "signature.body",
+                p,
+                signature,
+                f"of type {_text(p.annotation)} could be anything",
+                f"write `{p.name}: Body[{_text(p.annotation)}]` if it is the body",
+            )
+        return self._input(p, Source.QUERY, signature)
+
+    def _is_adapted(self, p: Parameter, signature: Signature) -> bool:
+        try:
+            return adapted(p.annotation)[1] is not None
+        except TypeError as exc:
+            raise self._problem("signature.type", p, signature, str(exc), "") from None
+
+    def _wanted(self, p: Parameter, signature: Signature) -> Wanted:
+        return Wanted(
+            name=p.name,
+            type=p.type,
+            marks=getattr(p.annotation, "__metadata__", ()),
+            is_async=signature.is_async,
+            methods=self.methods,
+            streams=self._streams,
+            is_websocket="websocket" in self.injected.values(),
+            function=describe(signature.function),
+            where=signature.where,
+        )
 
     def _input(self, p: Parameter, source: Source, signature: Signature, *, structure: bool = False) -> Input:
         key = p.alias or p.name
@@ -248,6 +282,9 @@ class Binder:
 def _way_out(tp: Any) -> str:
     """Return the fix for a type that no text can become: most often it should have been provided."""
     tp = strip(tp)
+    provider = getattr(tp, "__provided_by__", None)
+    if isinstance(provider, str):
+        return f"add the plugin that provides it: {provider}"
     return f"if it is a service, provide it: app.provide({tp.__name__}, …)" if inspect.isclass(tp) else ""
 
 

@@ -19,6 +19,7 @@ from quintet.handlers.plan import Body
 from quintet.http.forms import FormData
 from quintet.http.upload import Upload
 from quintet.media.form import build_form_shaper
+from quintet.schema.adapt import adapted, shape_of
 from quintet.schema.plan import DECODE_FAILURES, TypePlan, compile_type
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def patch_type(tp: Any) -> Any:
     Raises:
         TypeError: `tp` has no fields.
     """
+    shape = shape_of(tp, "patch")
+    if shape is not None:
+        return shape
     origin = get_origin(tp) or tp
     if not (isinstance(origin, type) and issubclass(origin, msgspec.Struct)):
         raise TypeError(f"Patch needs a Struct, not {tp!r}; use Patch[YourStruct]")
@@ -87,10 +91,15 @@ class BodyReader:
         if body.kind == "upload":
             return
         annotation = body.annotation
+        of_model = shape_of(annotation, "patch") is not None
         if body.kind == "patch":
             annotation = patch_type(annotation)
             self.finish = _to_patch
-        self.plan = compile_type(annotation, leaf=_is_upload, where=body.name)
+        else:
+            annotation, self.finish = adapted(annotation)
+            of_model = self.finish is not None
+        # What goes into a table holds no NUL: PostgreSQL would refuse it, in the middle of a transaction.
+        self.plan = compile_type(annotation, leaf=_is_upload, refuse_nul=of_model, where=body.name)
         if any(name in _FORMS for name in body.accepts):
             self._shape_form = build_form_shaper(annotation)
         self._decoders = {
@@ -156,9 +165,9 @@ class BodyReader:
             if body.kind == "form" and isinstance(error, ValidationError):
                 return Form[Any](errors=error.errors, submitted=True)
             raise error from None
-        if body.kind == "form":
-            return Form(data=value, submitted=True)
-        return value if self.finish is None else self.finish(value)
+        if self.finish is not None:
+            value = self.finish(value)
+        return Form(data=value, submitted=True) if body.kind == "form" else value
 
     def _default(self) -> Any:
         return copy(self.body.default)  # a handler may change its own
@@ -201,9 +210,9 @@ class BodyReader:
             if self.body.kind == "form" and isinstance(error, ValidationError):
                 return Form[Any](values=_typed(form), errors=error.errors, submitted=True)
             raise error from None
-        if self.body.kind == "form":
-            return Form(data=value, values=_typed(form), submitted=True)
-        return value if self.finish is None else self.finish(value)
+        if self.finish is not None:
+            value = self.finish(value)
+        return Form(data=value, values=_typed(form), submitted=True) if self.body.kind == "form" else value
 
     def _parts(self, form: FormData) -> dict[str, Any]:
         out: dict[str, Any] = {}

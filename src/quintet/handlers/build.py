@@ -81,6 +81,7 @@ def build_plan(
         accepts=tuple(options.get("accepts", ("json", "msgpack"))),
         localns=localns,
         injected=injected,
+        methods=() if is_websocket else route.methods,
     )
     call = binder.bind(signature)
     _divide_query(binder.inputs)

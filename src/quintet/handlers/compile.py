@@ -9,14 +9,15 @@ An endpoint returns either `(head, body)` — a prepared head and the encoded bo
 from __future__ import annotations
 
 import linecache
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from types import CodeType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from quintet.errors import MAX_ERRORS, FieldError, HTTPError, NotFound, ValidationError
 from quintet.handlers.bodies import BodyReader
 from quintet.handlers.inputs import InputFailure, raw_getter
+from quintet.handlers.managers import manager_of
 from quintet.handlers.params import Source
 from quintet.handlers.plan import Call, HandlerPlan, Input
 from quintet.handlers.results import ANSWERS, Encoders, Finisher
@@ -36,6 +37,8 @@ Endpoint: TypeAlias = "Callable[[Request], Awaitable[Outcome]]"
 #: Answers a request whose endpoint has raised.
 OnError: TypeAlias = "Callable[[Request, Exception], Awaitable[Response[Any]]]"
 
+#: Dependencies that end, above which a stack ends them: Python has room for twenty blocks in a function.
+_MAX_BLOCKS = 8
 _INT_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -89,6 +92,8 @@ def compile_endpoint(plan: HandlerPlan, services: Services, on_error: OnError, l
         "ANSWERS": ANSWERS,
         "AsyncExitStack": AsyncExitStack,
         "run_in_thread": services.threads.run,
+        "run_in_place": services.threads.run_in_place,
+        "place": services.threads.place,
     }
     exec(_code(plan.source, filename), namespace)  # noqa: S102 - source made of our own names alone
     return namespace["endpoint"]
@@ -112,6 +117,8 @@ class _Compiler:
         self.plan = plan
         self.services = services
         self.variables: dict[int, str] = {}
+        self.run_in_thread = "run_in_thread"
+        self.threaded = services.threads.run
         result = plan.result
         negotiated = result.kind in ("data", "dynamic")
         self.encoders = Encoders(result, services) if negotiated and result.produces else None
@@ -123,7 +130,7 @@ class _Compiler:
         w.line("set_current(request)")
         for guard in self.plan.guards:
             w.line(f"await {w.name('guard', guard)}(request)")
-        if self.encoders is not None:
+        if self.encoders is not None and self.plan.result.kind == "data":  # else the handler is asked first
             w.line("accept = request.fields.get(b'accept')")
             choose, pick = w.name("choose", self.encoders.choose), w.name("pick", self.encoders.pick)
             w.line(f"head, encode = {choose}.get(accept) or {pick}(accept)")
@@ -226,6 +233,10 @@ class _Compiler:
             raise failure
         return ValidationError(errors[:MAX_ERRORS])
 
+    @property
+    def _in_thread(self) -> str:
+        return f"(request.connection.run_sync or {self.run_in_thread})"
+
     # -- calls --------------------------------------------------------------------------------------------------
 
     def _calls(self) -> None:
@@ -233,43 +244,61 @@ class _Compiler:
         generators = [c for c in plan.dependencies if c.signature.is_generator]
         streaming = plan.result.kind in ("stream", "events")
         early = [c for c in generators if c.depends is None or c.depends.scope == "call"]
+        has_place = not streaming and self._count_threads() > 1
+        if has_place:
+            self.run_in_thread, self.threaded = "run_in_place", self.services.threads.run_in_place
+            w.line("async with place():")
+            w.depth += 1
         if any(c not in early for c in generators):
             w.line("late = AsyncExitStack()")
             w.line("request.call_after(late.aclose)")
-        if early and not streaming:
-            w.line("async with AsyncExitStack() as stack:")
-            w.depth += 1
-        elif early:
+        depth = w.depth
+        stack = "stack"
+        if early and streaming:
             w.line("stack = AsyncExitStack()")
             w.line("try:")
             w.depth += 1
+        elif len(early) > _MAX_BLOCKS:
+            w.line("async with AsyncExitStack() as stack:")
+            w.depth += 1
+        else:  # PERF: the blocks themselves cost a quarter of what a stack does
+            stack = ""
         for index, call in enumerate(plan.dependencies):
             call.variable = f"d{index}"
             self.variables[id(call)] = call.variable
-            self._dependency(call, "stack" if call in early else "late")
+            self._dependency(call, stack if call in early else "late")
         self._handler(streaming, bool(early))
         if early and not streaming:
-            w.depth -= 1
+            w.depth = depth
             w.line("raise RuntimeError('a dependency has swallowed the exception of its request')")
+        w.depth -= has_place
+
+    def _count_threads(self) -> int:
+        """Return how often a request needs a thread before its answer."""
+        count = int(not self.plan.inline and not self.plan.call.signature.is_async)
+        for call in self.plan.dependencies:
+            if not call.signature.is_async and not (call.depends is not None and call.depends.inline):
+                count += 2 if call.signature.is_generator else 1
+        return count
 
     def _dependency(self, call: Call, stack: str) -> None:
+        """Call a dependency; a generator is ended by a stack, or where there is none by the block it opens."""
         w, signature = self.w, call.signature
         function = w.name("dependency", signature.function)
         arguments = self._arguments(call)
         if signature.is_generator:
-            if signature.is_async:
-                manager = w.name("manager", asynccontextmanager(signature.function))
+            opened = f"{w.name('manager', manager_of(call, self.threaded))}({arguments})"
+            if stack:
+                w.line(f"{call.variable} = await {stack}.enter_async_context({opened})")
             else:
-                inline = call.depends is not None and call.depends.inline
-                run = None if inline else self.services.threads.run
-                manager = w.name("manager", _threaded_manager(signature.function, run))
-            w.line(f"{call.variable} = await {stack}.enter_async_context({manager}({arguments}))")
+                w.line(f"async with {opened} as {call.variable}:")
+                w.depth += 1
         elif signature.is_async:
             w.line(f"{call.variable} = await {function}({arguments})")
         elif call.depends is not None and call.depends.inline:
             w.line(f"{call.variable} = {function}({arguments})")
         else:
-            w.line(f"{call.variable} = await {_THREAD}({function}, {arguments})")
+            w.line(f"{call.variable} = await {self._in_thread}({function}, {arguments})")
 
     def _handler(self, streaming: bool, has_stack: bool) -> None:
         w, plan = self.w, self.plan
@@ -284,7 +313,9 @@ class _Compiler:
         elif inline:
             w.line(f"result = {handler}({arguments})")
         else:
-            w.line(f"result = await {_THREAD}({handler}, {arguments})")
+            w.line(f"result = await {self._in_thread}({handler}, {arguments})")
+        if not signature.is_generator:
+            self._settle()
         if streaming or signature.is_generator:
             streamer = Streamer(
                 result.item,
@@ -333,6 +364,19 @@ class _Compiler:
             )
         )
 
+    def _settle(self) -> None:
+        """Let dependencies do what has to be done before the result is encoded."""
+        w = self.w
+        for call in self.plan.dependencies:
+            settle = call.depends.settle if call.depends is not None else None
+            if settle is None:
+                continue
+            needed, run = w.name("needed", settle.needed), w.name("settle", settle.run)
+            if call.signature.is_async:
+                w.line(f"if {needed}({call.variable}): await {run}({call.variable})")
+            else:
+                w.line(f"if {needed}({call.variable}): await {self._in_thread}({run}, {call.variable})")
+
     def _arguments(self, call: Call) -> str:
         pieces: list[str] = []
         for parameter in call.signature.parameters:
@@ -345,33 +389,6 @@ class _Compiler:
                 value = self.variables[id(argument)]
             pieces.append(f"{parameter.name}={value}")
         return ", ".join(pieces)
-
-
-_THREAD = "(request.connection.run_sync or run_in_thread)"
-
-
-def _threaded_manager(function: Callable[..., Any], run: Any) -> Callable[..., Any]:
-    """Return a context manager factory for a sync generator whose steps run in a thread."""
-    build = contextmanager(function)
-
-    @asynccontextmanager
-    async def manager(**arguments: Any) -> AsyncGenerator[Any, None]:
-        inner = build(**arguments)
-        value = await run(inner.__enter__) if run is not None else inner.__enter__()
-        try:
-            yield value
-        except BaseException as exc:
-            details = (type(exc), exc, exc.__traceback__)
-            swallowed = await run(inner.__exit__, *details) if run is not None else inner.__exit__(*details)
-            if not swallowed:
-                raise
-        else:
-            if run is not None:
-                await run(inner.__exit__, None, None, None)
-            else:
-                inner.__exit__(None, None, None)
-
-    return manager
 
 
 def _fast_expression(item: Input) -> tuple[str, str] | None:

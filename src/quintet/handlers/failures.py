@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 from base64 import b64encode
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from quintet.handlers.results import Finisher
     from quintet.http.request import Request
     from quintet.routing.route import ErrorHandler
+
+#: What a write fails with where there is no room: on the disk, in the quota, in the file.
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 logger = logging.getLogger("quintet.app")
 
@@ -79,7 +83,10 @@ class Failures:
             if isinstance(exc, HTTPError):
                 return self.answer(request, exc)
             if reraise or isinstance(exc, ClientDisconnected):
-                raise exc
+                try:
+                    raise exc
+                finally:
+                    del exc  # it refers to this frame: together they would wait for the collector
             return self.unexpected(request, exc)
 
         return respond
@@ -96,6 +103,8 @@ class Failures:
                     return response
         except Exception:
             logger.exception("the answer to an exception failed")
+        if isinstance(exc, OSError) and exc.errno in _FULL:
+            return self.answer(request, HTTPError(507, "there is no room to store this"))
         return self.answer(request, InternalServerError("the server failed to answer; the failure was logged"))
 
     def answer(self, request: Request, error: HTTPError) -> Response[Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -47,6 +48,15 @@ Path: TypeAlias = Annotated[T, In(Source.PATH)]
 Body: TypeAlias = Annotated[T, In(Source.BODY)]
 
 
+class Settle(NamedTuple):
+    """What a dependency's value has to do between the handler and the encoding of its result."""
+
+    #: Tells whether there is anything to do.
+    needed: Callable[[Any], bool]
+    #: Does it: a coroutine function, or a function that runs where `def` handlers run.
+    run: Callable[[Any], Any]
+
+
 class Depends:
     """A dependency: `Annotated[T, Depends(function)]`.
 
@@ -56,9 +66,11 @@ class Depends:
         cached: whether one request calls it once.
         inline: run a `def` function on the event loop; only for one that never blocks.
         scope: `"call"` cleans up before the answer is sent, `"response"` after.
+        settle: what is to be done with its value before the result is encoded.
+        manager: for an async generator, what returns a context manager that does the same at less cost.
     """
 
-    __slots__ = ("cached", "function", "inline", "scope")
+    __slots__ = ("cached", "function", "inline", "manager", "scope", "settle")
 
     def __init__(
         self,
@@ -67,11 +79,15 @@ class Depends:
         cached: bool = True,
         inline: bool = False,
         scope: Literal["call", "response"] = "call",
+        settle: Settle | None = None,
+        manager: Callable[..., AbstractAsyncContextManager[Any]] | None = None,
     ) -> None:
         self.function = function
         self.cached = cached
         self.inline = inline
+        self.manager = manager
         self.scope = scope
+        self.settle = settle
 
     def __repr__(self) -> str:
         return f"Depends({getattr(self.function, '__qualname__', self.function)!s})"

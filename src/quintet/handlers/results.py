@@ -10,7 +10,7 @@ import inspect
 import types
 from collections import abc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, Union, cast, get_args, get_origin
 
 from quintet.errors import NotAcceptable
 from quintet.handlers.params import Form
@@ -21,7 +21,7 @@ from quintet.http.conditional import evaluate, parse_http_date
 from quintet.http.file import File
 from quintet.http.head import Head
 from quintet.http.headers import vary
-from quintet.http.response import HTML, EventStream, Page, Response, Stream, Template
+from quintet.http.response import HTML, EventStream, Page, Redirect, Response, Stream, Template
 from quintet.http.sse import Event
 from quintet.http.streaming import event_chunks, iterate_chunks
 from quintet.media.negotiation import negotiate
@@ -36,6 +36,8 @@ Encode = Callable[[Any], bytes]
 _STREAMS = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator, abc.Iterator, abc.Iterable, abc.Generator)
 #: Results that are answers by themselves, whatever the route's formats.
 ANSWERS = (Response, Template, Page)
+#: Those of them that need no format: they have a body of their own, or none.
+_COMPLETE = (Redirect, File, Stream, EventStream, Template, Page, HTML)
 #: Offered besides the declared formats only when the client names it.
 DEFAULT_PRODUCES = ("json", "msgpack")
 
@@ -43,6 +45,11 @@ DEFAULT_PRODUCES = ("json", "msgpack")
 def _is_response(tp: Any) -> bool:
     origin = get_origin(tp) or tp
     return inspect.isclass(origin) and issubclass(origin, ANSWERS)
+
+
+def _is_complete(response: Any) -> bool:
+    """Tell whether a response can be sent to any client, whatever it accepts."""
+    return issubclass(get_origin(response) or response, _COMPLETE) or get_args(response) == (types.NoneType,)
 
 
 def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) -> Result:
@@ -71,7 +78,8 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
         events = next((r for r in responses if get_origin(r) is EventStream or r is EventStream), None)
         kind = "events" if events is not None and len(responses) == 1 else "dynamic"
         item = get_args(events)[0] if events is not None and get_args(events) else Any
-        return Result(Any, kind, status or 200, tuple(produces), responses=responses, template=template, item=item)
+        formats = () if all(map(_is_complete, responses)) else tuple(produces)
+        return Result(Any, kind, status or 200, formats, responses=responses, template=template, item=item)
     tp: Any = data[0] if len(data) == 1 else Union[tuple(data)]  # noqa: UP007 - made at run time
     if tp is None or tp is types.NoneType:
         kind, default = ("data", 200) if template else ("none", 204)
@@ -103,6 +111,7 @@ class Encoders:
     def __init__(self, result: Result, services: Services) -> None:
         self.names = result.produces
         self.status = result.status
+        self._has_others = any(map(_is_complete, result.responses))
         self.offers: list[tuple[Head, Encode]] = []
         shape = compile_output(result.annotation) if result.annotation is not Any else None
         extra = (("vary", "accept"),) if len(self.names) > 1 else ()
@@ -137,15 +146,18 @@ class Encoders:
         """Return what to answer a client with, having parsed its `Accept`.
 
         Raises:
-            NotAcceptable: no format fits.
+            NotAcceptable: no format fits, and the handler returns nothing that needs none, such as a redirect.
         """
         index = negotiate(None if accept is None else accept.decode("latin-1"), self.media_types)
         if index is None:
-            raise NotAcceptable(f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"})
+            return (self.default[0], self._refuse) if self._has_others else self._refuse(None)
         chosen = self.offers[index]
         if accept is not None and len(accept) <= 256 and len(self.choose) < 64:
             self.choose[accept] = chosen
         return chosen
+
+    def _refuse(self, _value: Any) -> NoReturn:
+        raise NotAcceptable(f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"})
 
 
 def _shaped(shape: Callable[[Any], Any], encode: Encode) -> Encode:

@@ -9,6 +9,7 @@ from quintet.errors import ConfigurationError, Problem
 from quintet.handlers.inputs import InputFailure, reader
 from quintet.handlers.params import Depends, Source
 from quintet.handlers.plan import Input
+from quintet.handlers.resolve import Resolver, Wanted
 from quintet.handlers.threads import ThreadPool
 from quintet.http.forms import FormLimits
 from quintet.http.head import Head
@@ -40,6 +41,8 @@ class Services:
         self.at_hand: dict[str, Any] = {}
         #: Providers by type.
         self.providers: dict[Any, Depends] = {}
+        #: Asked for a provider before those by type.
+        self.resolvers: list[Resolver] = []
         #: Replacements of dependency functions, for tests.
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._heads: dict[Any, Head] = {}
@@ -65,6 +68,19 @@ class Services:
             return self.providers.get(tp)
         except TypeError:
             return None
+
+    def resolve(self, wanted: Wanted) -> Depends | None:
+        """Return the dependency that provides what a parameter asks for.
+
+        Raises:
+            ConfigurationError: it asks for it in a way that cannot be served.
+        """
+        for resolver in self.resolvers:
+            found = resolver(wanted)
+            if found is not None:
+                replacement = self.overrides.get(wanted.type)
+                return found if replacement is None else Depends(replacement)
+        return self.provider(wanted.type)
 
     def prepare_input(self, item: Input) -> None:
         """Give an input the function that reads it.

@@ -11,7 +11,7 @@ import inspect
 import logging
 import types
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union, cast, get_args, get_origin
 
 from quintet.errors import (
@@ -25,10 +25,8 @@ from quintet.errors import (
     ValidationError,
 )
 from quintet.handlers.bind import strip
-from quintet.handlers.compile import (
-    _threaded_manager,  # pyright: ignore[reportPrivateUsage] - one way to run sync generators
-)
 from quintet.handlers.inputs import InputFailure, raw_getter
+from quintet.handlers.managers import manager_of
 from quintet.handlers.params import Source
 from quintet.handlers.plan import Call, HandlerPlan, Input, Result
 from quintet.handlers.results import DEFAULT_PRODUCES, Finisher
@@ -314,11 +312,7 @@ def _dependencies_opener(plan: HandlerPlan, services: Services, app: _App) -> _O
         function = call.signature.function
         inline = call.depends is not None and call.depends.inline
         if call.signature.is_generator:
-            is_async = call.signature.is_async
-            manager = (
-                asynccontextmanager(function) if is_async else _threaded_manager(function, None if inline else run)
-            )
-            steps.append((call, manager, "context"))
+            steps.append((call, manager_of(call, run), "context"))
         else:
             steps.append((call, function, "async" if call.signature.is_async else "inline" if inline else "thread"))
 

@@ -63,3 +63,7 @@ class Connection:
     def is_stopping(self) -> bool:
         """Tell whether the server is about to end, so that what has no end of its own ends now."""
         return False
+
+    def http_version(self) -> str:
+        """Return the version of HTTP of the request being answered."""
+        return "1.1"

@@ -19,7 +19,7 @@ class Head:
         extra: further header fields, names in lower case.
     """
 
-    __slots__ = ("fields", "h1", "media_type", "raw", "status")
+    __slots__ = ("fields", "h1", "is_plain", "media_type", "raw", "status")
 
     def __init__(
         self,
@@ -30,6 +30,8 @@ class Head:
     ) -> None:
         self.status = status
         self.media_type = media_type
+        #: Whether it is a success that has content.
+        self.is_plain = 200 <= status < 300 and status != 204
         #: The fields as text, for RSGI and WSGI.
         self.fields: list[tuple[str, str]] = [
             *([("content-type", media_type)] if media_type else []),

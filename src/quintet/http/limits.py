@@ -9,7 +9,10 @@ MIB = 1024 * 1024
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on a request. Sizes are bytes, times are seconds."""
+    """Bounds on requests and connections. Sizes are bytes, times are seconds; 0 is no bound where that is said.
+
+    What concerns connections, times and speed is kept by the built-in server; other servers have their own.
+    """
 
     #: The request target (path and query).
     url: int = 8 * KIB
@@ -27,5 +30,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     header_timeout: float = 30.0
     #: Time without any byte of an unfinished body.
     body_timeout: float = 30.0
+    #: The least speed of a body in bytes a second, after its first `body_timeout` seconds; 0 for any.
+    body_rate: int = 500
+    #: Time for a handler to begin its answer, once its request is complete, unless its route says otherwise; 0 for any.
+    handler_timeout: float = 60.0
+    #: Time in which a client must take some of an answer: `body_rate` bytes for each second of it.
+    write_timeout: float = 60.0
     #: Time a connection may stay open between requests.
     keep_alive: float = 20.0
+    #: Connections of one worker; further ones are answered 503. 0 for any number.
+    connections: int = 16_384
+    #: Handlers of one worker that wait for something before their answer begins; further requests are answered 503.
+    #: 0 for any number.
+    requests: int = 2048

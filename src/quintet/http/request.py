@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Return the number of the next request of this process.
 next_number = count(1).__next__
+#: The method of bytes that were answered and are no request.
+NO_METHOD = "-"
 _prefix = ""
 
 

@@ -15,11 +15,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
 from quintet._utils import MASK, escape_control, escape_json_control, is_secret_name, is_secret_value, mask
+
+if TYPE_CHECKING:
+    from quintet.observability.writer import LogWriter
 
 #: The fields that every record has; all others were given by `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request_id"}
@@ -34,6 +37,8 @@ def configure_logging(
     level: int | str = "INFO",
     request_id: Callable[[], str | None] | None = None,
     stream: TextIO | None = None,
+    writer: LogWriter | None = None,
+    repeat: int = 10,
 ) -> logging.Handler:
     """Send all records to one output, and return its handler.
 
@@ -44,10 +49,14 @@ def configure_logging(
         level: the least important level that is shown.
         request_id: returns the id of the current request, if there is one; each record carries it.
         stream: the output, standard error when absent.
+        writer: takes the lines to the output, so that nobody who logs waits for it; absent, each is written at once.
+        repeat: how many warnings of one text are shown in a minute; 0 for all of them.
     """
     output = sys.stderr if stream is None else stream
     terminal = _is_terminal(output)
-    handler = SafeHandler(output)
+    handler = SafeHandler(output) if writer is None else QueuedHandler(output, writer)
+    if repeat:
+        handler.addFilter(WarningLimit(RepeatLimiter(repeat)))
     handler.addFilter(RequestIdFilter(request_id))
     handler.setFormatter(JSONFormatter() if (not terminal if json is None else json) else LineFormatter(color=terminal))
     root = logging.getLogger()
@@ -70,11 +79,39 @@ class SafeHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
+        write_safely(self.stream, self.line(record))
+
+    def line(self, record: logging.LogRecord) -> str:
+        """Return a record as it is written, with its end."""
         try:
-            line = self.format(record) + self.terminator
+            return self.format(record) + self.terminator
         except Exception:  # noqa: BLE001  # whatever an argument's own method raises
-            line = f"{record.levelname} {record.name}: a record from line {record.lineno} cannot be shown\n"
-        write_safely(self.stream, line)
+            return f"{record.levelname} {record.name}: a record from line {record.lineno} cannot be shown\n"
+
+
+class QueuedHandler(SafeHandler):
+    """Hand records to a writer, as text: what their arguments and tracebacks hold is read here and now."""
+
+    def __init__(self, stream: TextIO, writer: LogWriter) -> None:
+        super().__init__(stream)
+        self.writer = writer
+        writer.notice = self._notice
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record over."""
+        self.writer.put(self.line(record), reserve=True)
+
+    def flush(self) -> None:
+        """Wait a moment until what was logged is written."""
+        self.writer.flush(1.0)
+
+    def _notice(self, count: int) -> str:
+        fields = {"name": "quintet.log", "levelno": logging.WARNING, "levelname": "WARNING", "dropped": count}
+        return self.line(logging.makeLogRecord({**fields, "msg": DROPPED, "args": (count,), "pathname": __file__}))
+
+
+#: What tells that lines are missing.
+DROPPED = "%d log lines were dropped: the output did not take them"
 
 
 def write_safely(stream: TextIO, text: str) -> None:
@@ -122,16 +159,19 @@ class JSONFormatter(logging.Formatter):
             out["where"] = f"{record.pathname}:{record.lineno}"
         if details := _details(self, record):
             out["details"] = details
-        return _encode(out)
+        return encode_line(out)
 
 
-def _encode(data: object) -> str:
+def encode_line(data: object) -> str:
+    """Return data as JSON on one line."""
     try:
-        text = msgspec.json.encode(data).decode()
+        line = msgspec.json.encode(data)
     except (UnicodeEncodeError, OverflowError):  # lone surrogates and integers over 64 bits
-        return json_module.dumps(data)
+        return json_module.dumps(msgspec.to_builtins(data))
+    if line.isascii() and b"\x7f" not in line:  # JSON has escaped what is below a space
+        return line.decode()
     # JSON needs no escape for U+2028 and its like, but readers of lines do.
-    return escape_json_control(text)
+    return escape_json_control(line.decode())
 
 
 class LineFormatter(logging.Formatter):
@@ -210,77 +250,6 @@ def _details(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     return mask("\n".join(parts)) if parts else ""
 
 
-# The access log.
-
-
-def access_line(
-    *,
-    json: bool,
-    now: float,
-    client: str,
-    method: str,
-    target: str,
-    status: int,
-    size: int,
-    seconds: float,
-    request_id: str | None = None,
-    user_agent: str = "",
-) -> str:
-    """Return the line of one request, without its end.
-
-    `now` is seconds since 1970, `target` the path with its query as it was sent, `size` the bytes of the answer's
-    body and `seconds` the time it took. What the client chose is escaped, shortened and masked.
-    """
-    # PERF: written by hand, since it runs for each request; only unusual text costs more.
-    if len(target) > _MAX_TARGET:
-        target = f"{target[:_MAX_TARGET]}…"
-    if "?" in target:
-        target = mask(target)
-    if json:
-        text = (
-            f'{{"time":"{_iso_second(int(now))}.{int(now * 1000) % 1000:03}Z","level":"info","logger":"quintet.access",'
-            f'"client":{_quote(client)},"method":{_quote(method)},"target":{_quote(target)},"status":{status},'
-            f'"size":{size},"ms":{seconds * 1000:.2f}'
-        )
-        if request_id:
-            text += f',"request_id":{_quote(request_id[:200])}'
-        if user_agent:
-            agent = user_agent[:300]
-            text += f',"user_agent":{_quote(mask(agent) if "=" in agent or ":" in agent else agent)}'
-        return text + "}"
-    text = f"{_clock(int(now))} {client} {method} {target} {status} {size} B {seconds * 1000:.2f} ms"
-    if request_id:
-        text += f" [{request_id[:200]}]"
-    return text if text.isprintable() else escape_control(text)
-
-
-def _quote(text: str) -> str:
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return _encode(text)
-
-
-class _Second:
-    """Text made of a moment, kept for the second it is valid."""
-
-    __slots__ = ("_make", "_second", "_text")
-
-    def __init__(self, make: Callable[[int], str]) -> None:
-        self._make = make
-        self._second = -1
-        self._text = ""
-
-    def __call__(self, second: int) -> str:
-        if second != self._second:
-            self._text = self._make(second)
-            self._second = second
-        return self._text
-
-
-_clock = _Second(lambda second: time.strftime("%H:%M:%S", time.localtime(second)))
-_iso_second = _Second(lambda second: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-
-
 # Repeated warnings.
 
 
@@ -337,7 +306,23 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record is shown."""
-        dropped = self._limiter.admit((record.name, record.levelno, str(record.msg)[:200]))
+        dropped = self._limiter.admit((record.name, record.levelno, self.text(record)[:200]))
         if dropped:
             record.msg = f"{record.msg} ({dropped} more like it were not shown)"
         return dropped is not None
+
+    def text(self, record: logging.LogRecord) -> str:
+        """Return what makes two records the same."""
+        return str(record.msg)
+
+
+class WarningLimit(RepeatFilter):
+    """Limits warnings alone. Those of Quintet, which clients can cause, count as one whatever their arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is shown."""
+        return record.levelno != logging.WARNING or super().filter(record)
+
+    def text(self, record: logging.LogRecord) -> str:
+        """Return what makes two warnings the same."""
+        return str(record.msg) if record.name.startswith("quintet.") else _message(record)

@@ -9,6 +9,7 @@ from quintet.handlers.plan import Body
 from quintet.http.upload import Upload
 from quintet.media.registry import Registry
 from quintet.openapi.schemas import Schema, Schemas, plain, without_exponent, without_none
+from quintet.schema.adapt import adapted
 from quintet.schema.describe import describe
 from quintet.schema.nodes import NOTHING, FieldNode, LeafNode, ListNode, Node, ObjectNode, ScalarNode, UnionNode
 
@@ -42,7 +43,7 @@ def build_body(body: Body, schemas: Schemas, registry: Registry, text: str = "")
 def _schema(body: Body, name: str, schemas: Schemas) -> Schema:
     if body.kind == "upload":
         return _upload_schema(body)
-    annotation = schemas.patch(body.annotation) if body.kind == "patch" else body.annotation
+    annotation = schemas.patch(body.annotation) if body.kind == "patch" else adapted(body.annotation)[0]
     if name in _FORMS:
         node = _only_member(describe(annotation, leaf=lambda tp: tp is Upload))
         if isinstance(node, ObjectNode):

@@ -96,7 +96,9 @@ class _Builder:
         """Yield the routes of the document, of several versions the wanted one."""
         chosen: dict[tuple[str, str], CompiledRoute] = {}
         for item in self.app.compiled:
-            if item.kind != "http" or item.route is None or item.plan is None or item.method not in _METHODS:
+            if item.kind not in ("http", "health") or item.method not in _METHODS:
+                continue
+            if item.route is None or item.plan is None:
                 continue
             if item.route.options.get("include_in_schema", True) and item.template is not None:
                 key = (_path_text(item), item.method)

@@ -166,7 +166,7 @@ class _Exchange(Exchange):
         raw_path: bytes | None = scope.get("raw_path")
         try:
             check_size(raw, fields, len(path if raw_path is None else raw_path) + len(query), dispatcher.limits)
-            check_host(dispatcher, raw, fields, self.version)
+            check_host(dispatcher, raw, fields, self.version, path)
             if not path.startswith("/") and raw_path is not None and b"://" in raw_path:
                 raw_path, raw = absolute_target(dispatcher, raw_path, raw)
                 fields = dict(raw)

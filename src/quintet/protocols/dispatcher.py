@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from quintet.errors import BadRequest, HTTPError
@@ -24,8 +24,8 @@ class CompiledRoute:
     """One method of one path, ready to run."""
 
     __slots__ = (
-        "cancel", "converters", "endpoint", "is_sync", "kind", "max_body", "method", "name", "plan", "route",
-        "template",
+        "cancel", "converters", "endpoint", "handler_timeout", "is_sync", "kind", "max_body", "method", "name", "plan",
+        "route", "tasks", "template",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +37,7 @@ class CompiledRoute:
         kind: str = "http",
         max_body: int | None = None,
         cancel: bool = False,
+        handler_timeout: float | None = None,
         is_sync: bool = False,
         route: Route | None = None,
         plan: HandlerPlan | None = None,
@@ -46,17 +47,21 @@ class CompiledRoute:
         self.endpoint = endpoint
         self.method = method
         self.name = name
-        #: `http`, `websocket`, `mount` or `answer` (404, 405, OPTIONS, a redirect).
+        #: `http`, `websocket`, `mount`, `health` or `answer` (404, 405, OPTIONS, a redirect).
         self.kind = kind
         self.max_body = max_body
         #: Whether the handler is cancelled when its client goes away.
         self.cancel = cancel
+        #: Seconds until the handler must begin its answer; None for those of the limits.
+        self.handler_timeout = handler_timeout
         #: Whether nothing in it suspends: a `def` handler without async parts.
         self.is_sync = is_sync
         self.route = route
         self.plan = plan
         self.template = template
         self.converters = converters
+        #: The calls that are expected to suspend (`drive.Habit`).
+        self.tasks = 0
 
 
 #: Finds the route of a method and a decoded path, and the path's parameters. It always finds something to answer with.
@@ -80,9 +85,13 @@ class Dispatcher:
         proxies: ProxyPolicy | None = None,
         request_id: bool = True,
         access_log: AccessLog | None = None,
+        lookup: Callable[[str], tuple[dict[str, CompiledRoute], tuple[str, ...]] | None] | None = None,
         static: dict[bytes, tuple[str, dict[str, CompiledRoute]]] | None = None,
+        open_paths: Collection[str] = (),
     ) -> None:
         self.find = find
+        #: Finds the routes of a decoded path by method, and its parameters: the short way, where `find` is the whole.
+        self.lookup = lookup or _find_nothing
         self.find_websocket = find_websocket
         self.on_error = on_error
         self.limits = limits
@@ -94,6 +103,8 @@ class Dispatcher:
         self.access_log = access_log
         #: Paths without parameters by the bytes of their target: the decoded path and its routes by method.
         self.static: dict[bytes, tuple[str, dict[str, CompiledRoute]]] = static or {}
+        #: Paths that are answered for any well-formed host, as text and as bytes.
+        self.open_paths: frozenset[str | bytes] = frozenset([*open_paths, *(p.encode() for p in open_paths)])
         #: Whether WSGI runs a route in the server's thread; filled as it is asked.
         self.runs_inline: dict[Any, bool] = {}
 
@@ -106,8 +117,10 @@ class Dispatcher:
                 self._security_fields[media_type] = fields
         return fields
 
-    def check_host(self, host: bytes | None, count: int = 1) -> None:
+    def check_host(self, host: bytes | None, count: int = 1, path: bytes | str = b"") -> None:
         """Refuse a request whose Host is missing, repeated, malformed or not ours (RFC 9112, section 3.2).
+
+        `path` is that of the request as it was sent: some need no host of ours.
 
         Raises:
             BadRequest: with the reason.
@@ -118,7 +131,7 @@ class Dispatcher:
             raise BadRequest("there is more than one Host header")
         if not valid_host(host):
             raise BadRequest("the Host header is malformed")
-        if not self.hosts.allows(host):
+        if not self.hosts.allows(host) and path not in self.open_paths:
             raise BadRequest("this host is not served here")
 
     def refuse(self, error: HTTPError) -> CompiledRoute:
@@ -128,6 +141,10 @@ class Dispatcher:
             return await self.on_error(request, error)
 
         return CompiledRoute(endpoint, kind="answer")
+
+
+def _find_nothing(path: str) -> None:
+    return None
 
 
 class HostedResponse(Response[None]):

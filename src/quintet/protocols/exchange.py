@@ -25,7 +25,7 @@ WATCH_AFTER = 0.1
 class PulledConnection(Connection):
     """The connection of one request of an async server; also the chunks of its body."""
 
-    __slots__ = ("_gone", "left", "lost")
+    __slots__ = ("_gone", "left", "lost", "version")
 
     def __init__(self, protocol: str, peer: str, scheme: str, dispatcher: Dispatcher) -> None:
         super().__init__(protocol, peer, scheme, dispatcher.limits, dispatcher.proxies)
@@ -34,6 +34,12 @@ class PulledConnection(Connection):
         self.lost = False
         #: Bytes of the body that are still to come, where it is known.
         self.left = 0
+        #: The version of HTTP.
+        self.version = "1.1"
+
+    def http_version(self) -> str:
+        """Return the version of HTTP of the request being answered."""
+        return self.version
 
     def is_disconnected(self) -> bool:
         """Tell whether the client is known to have gone."""
@@ -125,7 +131,7 @@ class Exchange:
         self.dispatcher = dispatcher
         self.connection: Any = connection
         #: The version of HTTP.
-        self.version = version
+        self.version = connection.version = version
         #: What the response wants to be called when it has been sent.
         self.callbacks: list[Any] = []
         #: The handler was cancelled because its client has gone.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +10,8 @@ from quintet.errors import ClientDisconnected
 from quintet.http.host import split_host
 from quintet.http.request import Request, quote_path
 from quintet.protocols.channel import Channel, body_of
-from quintet.types import Message, Receive, Scope, Send
+from quintet.protocols.lifespan import AsgiLifespan
+from quintet.types import Message, Scope
 
 #: Lifespan state of the apps, by the id of the app.
 _states: dict[int, dict[str, Any]] = {}
@@ -71,41 +71,12 @@ async def lifespan_of(app: Any) -> AsyncGenerator[None]:
     Raises:
         RuntimeError: the app has failed to start.
     """
-    state: dict[str, Any] = {}
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
-    from_app: asyncio.Queue[Message] = asyncio.Queue()
-    scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-    send: Send = from_app.put
-    receive: Receive = to_app.get
-    task: asyncio.Task[None] = asyncio.ensure_future(app(scope, receive, send))
+    lifespan = AsgiLifespan(app, "a mounted app")
+    await lifespan.start()
+    if lifespan.is_supported:
+        _states[id(app)] = lifespan.state
     try:
-        if await _lifespan_step(task, to_app, from_app, "startup"):
-            _states[id(app)] = state
-            yield
-            await _lifespan_step(task, to_app, from_app, "shutdown")
-        else:
-            yield
+        yield
     finally:
         _states.pop(id(app), None)
-        task.cancel()
-        await asyncio.wait((task,))
-
-
-async def _lifespan_step(
-    task: asyncio.Task[None], to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message], step: str
-) -> bool:
-    """Take a step; return False where the app knows no lifespan."""
-    await to_app.put({"type": f"lifespan.{step}"})
-    getting = asyncio.ensure_future(from_app.get())
-    try:
-        await asyncio.wait((getting, task), return_when=asyncio.FIRST_COMPLETED)
-        if not getting.done():
-            if not task.cancelled():
-                task.exception()  # an app without a lifespan raises (ASGI, "Lifespan protocol")
-            return False
-        message = getting.result()
-    finally:
-        getting.cancel()
-    if message["type"] == f"lifespan.{step}.failed":
-        raise RuntimeError(f"{step} of a mounted app failed: {message.get('message', '')}")
-    return True
+        await lifespan.stop()

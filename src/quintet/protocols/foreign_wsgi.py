@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
 from quintet.errors import ClientDisconnected
@@ -31,7 +31,7 @@ def environ_of(request: Request, prefix: str, rest: str, channel: Channel) -> En
         "REMOTE_ADDR": request.client,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
-        "wsgi.input": io.BytesIO(body) if body is not None else io.BufferedReader(_Input(request, channel)),
+        "wsgi.input": io.BytesIO(body) if body is not None else io.BufferedReader(_input(request, channel)),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
@@ -46,13 +46,27 @@ def environ_of(request: Request, prefix: str, rest: str, channel: Channel) -> En
     return environ
 
 
-class _Input(io.RawIOBase):
-    """A body that arrives on the loop, read in a thread."""
+def _input(request: Request, channel: Channel) -> WsgiInput:
+    chunks = body_of(request)
 
-    def __init__(self, request: Request, channel: Channel) -> None:
+    async def take() -> bytes:
+        return await anext(chunks, b"")
+
+    return WsgiInput(take, channel.loop)
+
+
+class WsgiInput(io.RawIOBase):
+    """A body that arrives on the loop, read in a thread.
+
+    Args:
+        take: returns the next bytes; none at the end.
+        loop: the loop on which it runs.
+    """
+
+    def __init__(self, take: Callable[[], Coroutine[Any, Any, bytes]], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self._chunks = body_of(request)
-        self._loop = channel.loop
+        self._take = take
+        self._loop = loop
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -67,7 +81,7 @@ class _Input(io.RawIOBase):
         """
         if not self._rest:
             try:
-                chunk = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+                chunk = asyncio.run_coroutine_threadsafe(self._take(), self._loop).result()
             except ClientDisconnected as exc:
                 raise OSError(str(exc)) from exc
             self._rest = memoryview(chunk)
@@ -75,9 +89,6 @@ class _Input(io.RawIOBase):
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
-
-    async def _next(self) -> bytes:
-        return await anext(self._chunks, b"")
 
 
 def call_wsgi(app: Callable[..., Any], environ: Environ, channel: Channel) -> None:

@@ -113,8 +113,12 @@ def check_size(raw: RawHeaders, fields: dict[bytes, bytes], url_size: int, limit
         raise HeadersTooLarge(f"the header fields are larger than {limits.header_block} bytes")
 
 
-def check_host(dispatcher: Dispatcher, raw: RawHeaders, fields: dict[bytes, bytes], version: str) -> None:
+def check_host(
+    dispatcher: Dispatcher, raw: RawHeaders, fields: dict[bytes, bytes], version: str, path: str = ""
+) -> None:
     """Refuse a request whose Host is missing, repeated, malformed or not ours.
+
+    `path` is that of the request: some need no host of ours.
 
     Raises:
         BadRequest: with the reason.
@@ -124,7 +128,7 @@ def check_host(dispatcher: Dispatcher, raw: RawHeaders, fields: dict[bytes, byte
         return
     if host is None and version == "1.0":
         return
-    dispatcher.check_host(host, sum(name == b"host" for name, _ in raw))
+    dispatcher.check_host(host, sum(name == b"host" for name, _ in raw), path)
 
 
 def settle_path(path: str, raw_path: bytes | None, prefix: str) -> str:

@@ -1,138 +1,34 @@
-"""The native protocol: from a parsed HTTP/1.1 message to a written answer, without an interface in between.
+"""The native protocol: from a parsed HTTP/1.1 message to a handler, without an interface in between.
 
 `NativeProtocol` is what the built-in server and the test client share; a subclass parses bytes and calls
-`message_complete` or `message_begun`. It knows asyncio's transports and nothing of the parser.
+`message_complete` or `start_early`. It knows asyncio's transports and nothing of the parser.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import copy
 import time
-from collections import deque
-from collections.abc import AsyncIterator
 from contextvars import copy_context
 from typing import Any
 
-from quintet.errors import BadRequest, ClientDisconnected, ContentTooLarge, HTTPError, InternalServerError
-from quintet.handlers.compile import Outcome
+from quintet.errors import (
+    BadRequest,
+    ClientDisconnected,
+    ContentTooLarge,
+    HTTPError,
+    InternalServerError,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from quintet.http.connection import Connection
-from quintet.http.dates import http_date
-from quintet.http.head import STATUS_LINES
-from quintet.http.request import Request, id_prefix, next_number
-from quintet.http.response import Response
+from quintet.http.request import NO_METHOD, Request, next_number
 from quintet.http.url import decode_path, split_target
-from quintet.protocols.dispatcher import CompiledRoute, Dispatcher, merge_headers
-from quintet.protocols.drive import SUSPENDED, Driver
-
-logger = logging.getLogger("quintet.server")
-
-#: Bytes of a body that wait for the handler before the client is told to wait.
-BODY_BUFFER = 256 * 1024
-#: Seconds for which a connection whose request was not read to its end is kept for the client to read the answer.
-LINGER = 2.0
-
-
-class NativeServer:
-    """What the connections of one event loop share."""
-
-    def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
-        self.dispatcher = dispatcher
-        self.loop = loop
-        self.driver = Driver(loop)
-        self.connections: set[NativeProtocol] = set()
-        self.now = time.monotonic()
-        #: The Date field, renewed every second.
-        self.date = b""
-        #: When a connection that is idle from now on is closed.
-        self.keep_alive_deadline = 0.0
-        #: The field of the request's id, but for its number.
-        self.id_field = f"x-request-id: {id_prefix()}".encode()
-        self.stopping = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._tick()
-
-    def _tick(self) -> None:
-        self.now = now = time.monotonic()
-        self.keep_alive_deadline = now + self.dispatcher.limits.keep_alive
-        self.date = b"date: %b\r\n" % http_date(time.time()).encode()
-        for connection in [c for c in self.connections if c.deadline < now]:
-            connection.expire()
-        self._timer = self.loop.call_later(1.0, self._tick)
-
-    async def drain(self, grace: float) -> None:
-        """Stop accepting requests and wait until those under way are answered, at most `grace` seconds."""
-        self.stopping = True
-        for connection in list(self.connections):
-            connection.close_when_idle()
-        deadline = time.monotonic() + grace
-        while self.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - an event would cost each connection
-            await asyncio.sleep(0.02)
-        for connection in list(self.connections):
-            connection.abort()
-
-    def close(self) -> None:
-        """Stop the clock and the parked tasks."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self.driver.close()
-
-
-class BodyStream:
-    """The chunks of a body as they arrive, with back-pressure."""
-
-    __slots__ = ("_chunks", "_error", "_protocol", "_size", "_waiter", "ended")
-
-    def __init__(self, protocol: NativeProtocol, chunks: list[bytes]) -> None:
-        self._protocol = protocol
-        self._chunks = deque(chunks)
-        self._size = sum(map(len, chunks))
-        self._waiter: asyncio.Future[None] | None = None
-        #: Whether nothing more comes.
-        self.ended = False
-        self._error: BaseException | None = None
-
-    def feed(self, chunk: bytes) -> None:
-        """Add a chunk; the transport is paused when too much waits."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > BODY_BUFFER:
-            self._protocol.pause_body()
-        self._wake()
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Say that no more comes; what happens after a body's end changes nothing."""
-        if not self.ended:
-            self.ended = True
-            self._error = error
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next chunk.
-
-        Raises:
-            ClientDisconnected: the body is truncated.
-        """
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self.ended:
-                raise StopAsyncIteration
-            self._protocol.want_body()
-            self._waiter = self._protocol.server.loop.create_future()
-            await self._waiter
-        chunk = self._chunks.popleft()
-        self._size -= len(chunk)
-        if self._size <= BODY_BUFFER // 2:
-            self._protocol.resume_body()
-        return chunk
+from quintet.protocols.dispatcher import CompiledRoute
+from quintet.protocols.drive import SPELL, SUSPENDED
+from quintet.protocols.native_answers import AnswerProtocol
+from quintet.protocols.native_body import BodyStream
+from quintet.protocols.native_server import TICK
 
 
 class NativeConnection(Connection):
@@ -157,51 +53,15 @@ class NativeConnection(Connection):
         """Tell whether the server is about to end."""
         return self._owner.server.stopping
 
+    def http_version(self) -> str:
+        """Return the version of HTTP of the request being answered."""
+        return "1.0" if self._owner.version_1_0 else "1.1"
 
-class NativeProtocol(asyncio.Protocol):
+
+class NativeProtocol(AnswerProtocol):
     """One connection: requests in, answers out, in order."""
 
-    __slots__ = (
-        "_advancing", "_crashes", "_gone", "_paused", "_sending", "body", "busy", "connection", "deadline",
-        "dispatcher", "driver", "expects", "host", "last", "lingering", "lost", "queue", "route", "server", "started",
-        "task", "transport", "unread", "version_1_0", "waiting",
-    )  # fmt: skip
-
-    transport: asyncio.Transport
-
-    def __init__(self, server: NativeServer) -> None:
-        self.server = server
-        self.dispatcher = server.dispatcher
-        self.driver = server.driver
-        #: Requests that wait for their turn, and whether each is HTTP/1.0.
-        self.queue: deque[tuple[Request, bool]] = deque()
-        #: The request being answered.
-        self.busy: Request | None = None
-        self.route: CompiledRoute | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.body: BodyStream | None = None
-        self.host: bytes | None = None
-        #: No request comes after those that are here.
-        self.last = False
-        self.lost = False
-        #: The client may still be sending what nobody will read.
-        self.unread = False
-        #: The last answer is written; the client has a moment to read it.
-        self.lingering = False
-        #: Whether the request being answered is HTTP/1.0.
-        self.version_1_0 = False
-        self.expects = False
-        #: A request whose body is arriving waits for the answers before it.
-        self.waiting = False
-        self.started = 0.0
-        self._paused: asyncio.Future[None] | None = None
-        self._gone: asyncio.Future[None] | None = None
-        #: Something of the answer is written.
-        self._sending = False
-        #: The request being answered has crashed, and gets an answer that says so.
-        self._crashes = False
-        self._advancing = False
-        self.deadline = server.now + self.dispatcher.limits.header_timeout
+    __slots__ = ()
 
     # -- the transport ------------------------------------------------------------------------------------------
 
@@ -212,7 +72,8 @@ class NativeProtocol(asyncio.Protocol):
         peer: tuple[Any, ...] | str | None = transport.get_extra_info("peername")
         scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
         self.connection = NativeConnection(self, str(peer[0]) if isinstance(peer, tuple) else "", scheme)
-        self.server.connections.add(self)
+        if not self.server.admit(self):
+            self.turn_away()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: cancel what nobody waits for, and fail what waits for more of the body."""
@@ -221,28 +82,17 @@ class NativeProtocol(asyncio.Protocol):
         self.queue.clear()
         if self.body is not None:
             self.body.end(ClientDisconnected("the client closed the connection in the middle of its request"))
-        for future in (self._paused, self._gone):
-            if future is not None and not future.done():
-                future.set_result(None)
+        self.wake_writer()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
         request, route, task = self.busy, self.route, self.task
         if request is None or route is None or task is None or task.done():
             return
         if route.cancel or request.method in ("GET", "HEAD"):
             task.cancel()
-
-    def pause_writing(self) -> None:
-        """The client reads too slowly: streams wait, and so do its next requests."""
-        if self._paused is None:
-            self._paused = self.server.loop.create_future()
-            self.host = None  # PERF: keeps requests away from the short way, which need not look for this
-
-    def resume_writing(self) -> None:
-        """The client has caught up."""
-        paused, self._paused = self._paused, None
-        if paused is not None and not paused.done():
-            paused.set_result(None)
-        if self.busy is None and not self.lost:
-            self._advance()
+        else:
+            self.deadline = self._handler_deadline()
+            self.server.orphans.add(self)
 
     async def wait_lost(self) -> None:
         """Return when the client has gone."""
@@ -259,14 +109,17 @@ class NativeProtocol(asyncio.Protocol):
             self._gone.set_result(None)
 
     def pause_body(self) -> None:
-        """Read no more of the body for now."""
+        """Read no more of the body for now; it is the handler's turn."""
         if not self.lost:
+            self.deadline = self._handler_deadline()
             self.transport.pause_reading()
 
     def resume_body(self) -> None:
         """Read on."""
-        if not self.lost and len(self.queue) < self.dispatcher.limits.pipeline:
+        if not self.lost and len(self.queue) < self.server.limits.pipeline:
             self.transport.resume_reading()
+            if self.body is not None and not self._sending:
+                self.deadline = self.body.deadline()
 
     def want_body(self) -> None:
         """The handler waits for the body: say so to a client that asked first."""
@@ -275,20 +128,64 @@ class NativeProtocol(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def expire(self) -> None:
-        """A deadline has passed: close."""
+        """A deadline has passed: end what takes too long."""
+        if self.is_writing():
+            return
+        body = self.body
+        if self.task is None or self._sending or self.route is None or self.route.kind == "answer":
+            self.abort()
+        elif body is None or body.ended or body.paused_at is not None:
+            self._abandon(self.task)
+        else:
+            self.server.counters.timeouts += 1
+            self.last = self.unread = True
+            self.deadline = self._handler_deadline()
+            body.end(RequestTimeout("the body came too slowly", headers={"connection": "close"}))
+
+    def _handler_deadline(self) -> float:
+        patience = None if self.route is None else self.route.handler_timeout
+        return self.server.now + (self.server.handler_timeout if patience is None else patience)
+
+    def _abandon(self, task: asyncio.Task[None]) -> None:
+        """Answer for a handler that takes too long, and cancel it; what was to come after it waits for its end."""
+        request = self.busy
+        assert request is not None
+        self.server.counters.timeouts += 1
+        answered = copy.copy(request)
+        answered.after = None
+
+        def ended(result: Any, error: BaseException | None) -> None:
+            self.server.pending -= 1
+            after, request.after = request.after, None
+            if after:
+                self.call_back(after)
+
+        self.driver.abandon(task, ended)
+        self.task = None
         if self.body is not None:
-            self.body.end(ClientDisconnected("the client took too long to send its body"))
-        self.abort()
+            self.body.end(ClientDisconnected("the handler took too long"))
+            self.last = self.unread = True
+        seconds = self.server.limits.handler_timeout
+        error = ServiceUnavailable(f"the handler took longer than {seconds:g} s", headers={"retry-after": "1"})
+        answered.route = self.dispatcher.refuse(error)
+        self.start(answered)
 
     def abort(self) -> None:
         """Close at once."""
         self.transport.abort()
 
-    def close_when_idle(self) -> None:
-        """Close after the request under way, or now."""
+    def close_when_idle(self, idle: float = 0.0) -> None:
+        """Close after the request under way; without one in `idle` seconds, unless the client has long been silent."""
+        if idle and self.busy is None and not self.last and not self._paused:
+            now = time.monotonic()
+            if self.deadline - self.server.limits.keep_alive > now - idle - TICK:
+                self.host = None  # the next request takes the long way, whose answer says `Connection: close`
+                # Deadlines are granted a tick more, for a clock that may be behind; this one is by the true time.
+                self.deadline = min(self.deadline, now + idle - TICK)
+                return
         self.last = True
-        if self.busy is None:
-            self.transport.close()
+        if self.busy is None and not self.lingering:
+            self.close()
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -307,13 +204,14 @@ class NativeProtocol(asyncio.Protocol):
                 _check_coding(coding, raw, old)
             host = fields.get(b"host")
             if host is not None or not old:
-                self.dispatcher.check_host(host, sum(name == b"host" for name, _ in raw))
+                self.dispatcher.check_host(host, sum(name == b"host" for name, _ in raw), path)
             if authority is not None:
                 self.dispatcher.check_host(authority)
                 fields[b"host"] = authority
                 raw = [(n, authority if n == b"host" else v) for n, v in raw]
             else:
-                self.host = host if self._paused is None else None
+                # A host that was let through for its path alone is looked at again the next time.
+                self.checked_host = None if path in self.dispatcher.open_paths else host
             text = decode_path(path)
         except HTTPError as exc:
             return Request(method, "/", b"", raw, fields, body, self.connection), exc
@@ -328,45 +226,52 @@ class NativeProtocol(asyncio.Protocol):
         `request`, `start` and `finish`, which do the same step by step.
         """
         fields = dict(raw)
+        server, dispatcher = self.server, self.dispatcher
         if (
             fields.get(b"host") != self.host
-            or len(fields) != len(raw)
-            or self.busy is not None
             or self.host is None
-            or self.last
+            or len(fields) != len(raw)
+            or fields.get(b"connection") != self.connection_field
+            or server.pending >= server.most_pending
             or (body and b"transfer-encoding" in fields)
-            or (b"connection" in fields and self.is_http_1_0())
         ):
             self.message_slowly(method, target, raw, body)
             return
-        dispatcher, server = self.dispatcher, self.server
+        query, params = b"", ()
         static = dispatcher.static.get(target)
         if static is not None:
-            request = Request(method, static[0], b"", raw, fields, body, self.connection)
-            route = static[1].get(method)
-            if route is None:
-                route, request.params = dispatcher.find(method, static[0])
+            path, methods = static
         else:
             path, _, query = target.partition(b"?")
             if b"%" in path or b"#" in query or target[0] != _SLASH or not path.isascii():
                 self.message_slowly(method, target, raw, body)
                 return
-            request = Request(method, path.decode(), query, raw, fields, body, self.connection)
-            route, request.params = dispatcher.find(method, request.path)
-        self.version_1_0 = False
-        request.route = route
-        self.started = time.monotonic() if dispatcher.access_log is not None else server.now
+            path = path.decode()
+            methods, params = dispatcher.lookup(path) or _NOTHING
+        route = methods.get(method)
+        if route is None:
+            route, params = dispatcher.find(method, path)
+        request = Request(method, path, query, raw, fields, body, self.connection, route, params)
+        server.counters.requests += 1
+        if dispatcher.access_log is not None:
+            self.started = time.monotonic()
         try:
-            outcome = self.driver.start(route.endpoint(request), copy_context(), self._ended)  # pyright: ignore[reportArgumentType]
+            coro: Any = route.endpoint(request)
+            if route.tasks:  # PERF: `start_by_habit` in both cases would be a call more for what ends in place
+                outcome = self.driver.start_by_habit(route, coro, copy_context(), self._ended)
+            else:
+                outcome = self.driver.start(coro, copy_context(), self._ended)
+                if outcome is SUSPENDED:
+                    route.tasks = SPELL
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
-            self.busy = request
-            self._crashed(exc)
+            self.busy, self.host = request, None
+            self.crashed(exc)
             return
         if outcome.__class__ is not tuple or method == "HEAD":
             self._take(request, route, outcome)
             return
         head, content = outcome
-        if head.status != 204:
+        if head.is_plain:
             if dispatcher.request_id:
                 if not request.number:
                     request.number = next_number()
@@ -381,17 +286,19 @@ class NativeProtocol(asyncio.Protocol):
             if request.after is None and dispatcher.access_log is None:
                 self.deadline = server.keep_alive_deadline
                 return
-            self._written(request, head.status, len(content), None)
+            self.written(request, head.status, len(content), None)
             return
         self._take(request, route, outcome)
 
     def _take(self, request: Request, route: CompiledRoute, outcome: Any) -> None:
         """Go on with the outcome of a first step."""
-        self.busy = request
+        self.busy, self.host = request, None
         self.route = route
         if outcome is SUSPENDED:
+            self.server.pending += 1
             self.task = self.driver.task
-            self.deadline = _FAR
+            body = self.body
+            self.deadline = self._handler_deadline() if body is None or body.ended else body.deadline()
         else:
             self.finish(request, outcome)
 
@@ -399,6 +306,9 @@ class NativeProtocol(asyncio.Protocol):
         """Answer a whole request step by step."""
         old = self.is_http_1_0()
         request, error = self.request(method, target, raw, body, old=old)
+        field = request.fields.get(b"connection")
+        # What the next request may say of the connection without being looked at: what this one said, in HTTP/1.1.
+        self.connection_field = _NEVER if old or (field is not None and b"upgrade" in field.lower()) else field
         if error is not None:
             self.refuse(request, error)
         else:
@@ -406,12 +316,12 @@ class NativeProtocol(asyncio.Protocol):
 
     def enter(self, request: Request, old: bool) -> None:
         """Answer a request, or let it wait for those before it, and for a client that reads slowly."""
-        if self.busy is None and self._paused is None and not self.queue:
+        if self.busy is None and not self._paused and not self.queue:
             self.version_1_0 = old
             self.start(request)
             return
         self.queue.append((request, old))
-        if len(self.queue) >= self.dispatcher.limits.pipeline:
+        if len(self.queue) >= self.server.limits.pipeline:
             self.transport.pause_reading()
 
     def refuse(self, request: Request, error: HTTPError) -> None:
@@ -422,18 +332,23 @@ class NativeProtocol(asyncio.Protocol):
 
     def start(self, request: Request) -> None:
         """Answer a request: find its route and drive its handler."""
-        route = request.route
+        server, route = self.server, request.route
         if route is None:
+            server.counters.requests += 1
             route, request.params = self.dispatcher.find(request.method, request.path)
             request.route = route
-        self.busy = request
+        self.busy, self.host = request, None
         self.route = route
-        self.started = time.monotonic() if self.dispatcher.access_log is not None else self.server.now
+        self.started = time.monotonic()
+        if server.pending >= server.most_pending and route.kind not in _VITAL:
+            server.counters.refused += 1
+            self.finish(request, server.overloaded())
+            return
         try:
             coro: Any = route.endpoint(request)
-            outcome = self.driver.start(coro, copy_context(), self._ended)
+            outcome = self.driver.start_by_habit(route, coro, copy_context(), self._ended)
         except BaseException as exc:  # noqa: BLE001 - endpoints answer exceptions; this is a bug or a cancellation
-            self._crashed(exc)
+            self.crashed(exc)
             return
         self._take(request, route, outcome)
 
@@ -441,11 +356,12 @@ class NativeProtocol(asyncio.Protocol):
         """Answer a request whose body is still arriving."""
         if self.busy is not None:
             raise RuntimeError("a body cannot be streamed while another request is being answered")
-        self.body = BodyStream(self, chunks)
+        self.body = BodyStream(self, chunks, length)
         request.source = self.body
+        self.server.counters.requests += 1
         route, request.params = self.dispatcher.find(request.method, request.path)
         request.route = route
-        limit = self.dispatcher.limits.body if route.max_body is None else route.max_body
+        limit = self.server.limits.body if route.max_body is None else route.max_body
         if length is not None and length > limit:
             self.refuse(request, ContentTooLarge(f"the body has {length} bytes, and {limit} are allowed"))
             return
@@ -455,20 +371,21 @@ class NativeProtocol(asyncio.Protocol):
         """A handler that had suspended has ended."""
         request = self.busy
         self.task = None
+        self.server.pending -= 1
         if request is None:
             return
         if error is not None:
             if not isinstance(error, asyncio.CancelledError) or not self.lost:
-                self._crashed(error)
+                self.crashed(error)
             else:
-                self._conclude(request, None)
+                self.conclude(request, None)
             return
         if self.lost:
-            self._conclude(request, result)
+            self.conclude(request, result)
         else:
             self.finish(request, result)
 
-    def _crashed(self, error: BaseException) -> None:
+    def crashed(self, error: BaseException) -> None:
         """End a request whose endpoint has raised: by a 500 where nothing is written yet, else by a cut connection."""
         request = self.busy
         gone = self.lost or isinstance(error, ClientDisconnected)
@@ -476,7 +393,7 @@ class NativeProtocol(asyncio.Protocol):
             self.report("a request ended without an answer", error)
         if gone or request is None or self._sending or self._crashes:
             if request is not None:
-                self._conclude(request, None)
+                self.conclude(request, None)
             self.transport.abort()
             return
         self._crashes = self.last = True
@@ -484,214 +401,15 @@ class NativeProtocol(asyncio.Protocol):
         request.route = self.dispatcher.refuse(answer)
         self.start(request)
 
-    # -- answers ------------------------------------------------------------------------------------------------
-
-    def finish(self, request: Request, outcome: Any) -> None:
-        """Write an outcome and go on with the next request."""
-        try:
-            self._answer(request, outcome)
-        except Exception as exc:  # noqa: BLE001 - an outcome that cannot be written, such as one with an unknown status
-            self._crashed(exc)
-
-    def _answer(self, request: Request, outcome: Outcome) -> None:  # noqa: C901 - PERF: one function; its steps are in order
-        content: Any
-        length: int | None
-        response: Response[Any] | None = None
-        if isinstance(outcome, tuple):
-            head, content = outcome
-            fields = list(head.fields)
-            status, length = head.status, None
-            if self.dispatcher.request_id:
-                fields.append(("x-request-id", request.id))
-        else:
-            response = outcome
-            fields = merge_headers(outcome, self.dispatcher, request)
-            status, content, length = outcome.status or 200, outcome.content or b"", outcome.length
-        if self.body is not None and not self.body.ended:
-            self.unread = self.last = True
-        closing = (self.last and not self.queue) or self.server.stopping
-        if closing:
-            self.last = True
-        streamed = not isinstance(content, bytes)
-        bodiless = status < 200 or status in (204, 304)
-        if not streamed:
-            length = len(content)
-        if length is None and self.version_1_0:
-            closing = self.last = True
-            self.queue.clear()
-        lines = [STATUS_LINES[status]]
-        lines += [b"%b: %b\r\n" % (n.encode("latin-1"), v.encode("latin-1")) for n, v in fields if n != "connection"]
-        lines.append(self.server.date)
-        chunked = False
-        if not bodiless:
-            if length is not None:
-                lines.append(b"content-length: %d\r\n" % length)
-            elif not self.version_1_0:
-                chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
-        if closing:
-            lines.append(b"connection: close\r\n")
-        elif self.version_1_0:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        self._sending = True
-        if streamed and not bodiless and request.method != "HEAD":
-            self.transport.write(b"".join(lines))
-            sending = self._send(request, content, chunked, status, response)
-            self._drive(sending)
-            return
-        if not streamed and not bodiless and request.method != "HEAD":
-            lines.append(content)
-        self.transport.write(b"".join(lines))
-        if streamed:
-            self._drive(self._discard(request, content, status, response))
-            return
-        self._written(request, status, length, response)
-
-    def _drive(self, coro: Any) -> None:
-        """Run the sending of a stream; it ends by going on itself."""
-        request = self.busy
-        try:
-            outcome = self.driver.start(coro, copy_context(), self._sent)
-        except BaseException as exc:  # noqa: BLE001 - a stream that fails cuts the connection
-            self._crashed(exc)
-            return
-        if outcome is SUSPENDED and self.busy is request:
-            self.task = self.driver.task
-            self.deadline = _FAR
-
-    def _sent(self, result: Any, error: BaseException | None) -> None:
-        if error is not None:
-            self._crashed(error)
-
-    def report(self, message: str, error: BaseException) -> None:
-        """Log a failure that no answer can tell; the test client also keeps it."""
-        logger.error(message, exc_info=error)
-
-    async def _send(
-        self, request: Request, chunks: AsyncIterator[bytes], chunked: bool, status: int, response: Any
-    ) -> None:
-        """Write a stream, waiting where the client reads slowly."""
-        size = 0
-        try:
-            async for chunk in chunks:
-                if self.lost:
-                    break
-                if not chunk:
-                    continue
-                size += len(chunk)
-                self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-                if self._paused is not None:
-                    await asyncio.shield(self._paused)
-        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - reported below, and the connection is cut
-            if not self.lost:
-                # The head has gone out: the only honest end is a cut connection, never a tidy last chunk.
-                if isinstance(exc, Exception):
-                    self.report("a stream failed after its first byte", exc)
-                self.transport.abort()
-        else:
-            if chunked and not self.lost:
-                self.transport.write(b"0\r\n\r\n")
-        finally:
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                await close()
-        self._written(request, status, size, response)
-
-    async def _discard(self, request: Request, chunks: Any, status: int, response: Any) -> None:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
-        self._written(request, status, None, response)
-
-    def _written(self, request: Request, status: int, length: int | None, response: Response[Any] | None) -> None:
-        """Everything of an answer is written: log, call back, go on."""
-        if self.dispatcher.access_log is not None:
-            self.dispatcher.access_log(request, status, length, time.monotonic() - self.started)
-        self._conclude(request, response)
-        if self.lost:
-            return
-        if self.last and not self.queue:
-            self._close()
-            return
-        self.deadline = self.server.keep_alive_deadline
-        self._advance()
-
-    def _advance(self) -> None:
-        """Answer the requests that have waited, as far as they end at once."""
-        if self._advancing:
-            return  # called by an answer that ended at once: the loop below goes on
-        self._advancing = True
-        try:
-            while self.busy is None and self._paused is None and not self.lost:
-                if self.queue:
-                    self._next()
-                elif self.waiting:
-                    self.begin_waiting()
-                else:
-                    break
-        finally:
-            self._advancing = False
-
-    def _close(self) -> None:
-        """Close the connection after its last answer.
-
-        Where the client is still sending, the answer would be lost by a plain close: the system tells the client that
-        nobody reads, and it throws away what it has received (RFC 9112, section 9.6). So what comes is read and dropped
-        for a moment.
-        """
-        if not self.unread or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self.lingering = True
-        self.deadline = time.monotonic() + LINGER
-        self.transport.write_eof()
-        self.transport.resume_reading()
-
     def is_http_1_0(self) -> bool:
         """Tell whether the request just parsed is HTTP/1.0, and remember it."""
         return self.version_1_0
-
-    def begin_waiting(self) -> None:
-        """Begin the request whose body is arriving; its turn has come."""
-
-    def _conclude(self, request: Request, response: Any) -> None:
-        """Run what was to be done after the answer."""
-        self.busy = None
-        self._sending = self._crashes = False
-        self.task = None
-        self.body = None
-        callbacks = [*(request.after or ()), *(response.after if isinstance(response, Response) else ())]
-        request.after = None
-        if callbacks:
-            self._start_callbacks(callbacks)
-
-    def _start_callbacks(self, callbacks: list[Any]) -> None:
-        async def run() -> None:
-            for callback in callbacks:
-                try:
-                    result = callback()
-                    if result is not None:
-                        await result
-                except Exception:
-                    logger.exception("a callback after the response failed")
-
-        def done(result: Any, error: BaseException | None) -> None:
-            del result, error
-
-        self.driver.start(run(), copy_context(), done)
-
-    def _next(self) -> None:
-        request, self.version_1_0 = self.queue.popleft()
-        if len(self.queue) == self.dispatcher.limits.pipeline - 1:
-            self.transport.resume_reading()
-        self.start(request)
 
     def reject(self, error: HTTPError) -> None:
         """Answer bytes that are not HTTP, or too much of it, and close."""
         if self.lost:
             return
-        request = Request("GET", "/", b"", [], {}, b"", self.connection)
+        request = Request(NO_METHOD, "/", b"", [], {}, b"", self.connection)
         self.refuse(request, error)
 
 
@@ -703,5 +421,8 @@ def _check_coding(coding: bytes, raw: list[tuple[bytes, bytes]], old: bool) -> N
         raise BadRequest("the only transfer coding is chunked")
 
 
-_FAR = float("inf")
+#: What is answered however much there is to do.
+_VITAL = ("answer", "health")
 _SLASH = ord("/")
+_NEVER = object()
+_NOTHING: tuple[dict[str, CompiledRoute], tuple[str, ...]] = ({}, ())

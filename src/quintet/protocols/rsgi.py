@@ -128,10 +128,10 @@ class _Exchange(Exchange):
             check_size(raw, fields, len(path) + len(query), dispatcher.limits)
             if authority is not None:  # of HTTP/2, or of a target in absolute form
                 if b"host" in fields:
-                    check_host(dispatcher, raw, fields, self.version)
+                    check_host(dispatcher, raw, fields, self.version, path)
                 raw = [*(pair for pair in raw if pair[0] != b"host"), (b"host", authority.encode())]
                 fields = dict(raw)
-            check_host(dispatcher, raw, fields, self.version)
+            check_host(dispatcher, raw, fields, self.version, path)
             if "\ufffd" in check_path(path):
                 raise BadRequest("the path is not valid UTF-8")
             if method not in METHODS:

@@ -56,7 +56,7 @@ def serve(app: Served, environ: Environ, start_response: StartResponse) -> Itera
 class WSGIConnection(Connection):
     """The connection of one WSGI request; also the chunks of its body."""
 
-    __slots__ = ("_conversation", "_input", "_left")
+    __slots__ = ("_conversation", "_input", "_left", "_version")
 
     def __init__(self, dispatcher: Dispatcher, environ: Environ, conversation: Conversation) -> None:
         peer, scheme = environ.get("REMOTE_ADDR") or "", environ.get("wsgi.url_scheme", "http")
@@ -66,6 +66,11 @@ class WSGIConnection(Connection):
         self._input = environ["wsgi.input"]
         #: Bytes of the body to come; below zero where only the end tells.
         self._left = 0
+        self._version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").removeprefix("HTTP/")
+
+    def http_version(self) -> str:
+        """Return the version of HTTP of the request being answered."""
+        return self._version
 
     def expect_body(self, length: int | None) -> None:
         """Set the length of the body; None where only its end tells."""
@@ -165,7 +170,7 @@ class _Exchange:
         try:
             path = environ.get("PATH_INFO", "")
             check_size(raw, fields, max(len(target), len(path) + len(query)), dispatcher.limits)
-            check_host(dispatcher, raw, fields, version)
+            check_host(dispatcher, raw, fields, version, path)
             if target and not target.startswith("/") and "://" in target:
                 _, raw = absolute_target(dispatcher, target.encode("latin-1"), raw)
                 fields = dict(raw)

@@ -240,8 +240,9 @@ class RouteGroup:
         for key, value in self.options.items():
             options.setdefault(key, value)
         options["tags"] = [*self.tags, *(t for t in own.get("tags", ()) if t not in self.tags)]
-        options["guards"] = [*self.guards, *own.get("guards", ())]
-        options["middleware"] = [*self.middleware_list, *own.get("middleware", ())]
+        if not own.get("bare"):
+            options["guards"] = [*self.guards, *own.get("guards", ())]
+            options["middleware"] = [*self.middleware_list, *own.get("middleware", ())]
         if self.group_name:
             options["name"] = f"{self.group_name}.{route.name}"
         path = prefix + between + route.path

@@ -66,6 +66,8 @@ class RouteOptions(GroupOptions, total=False):
     guards: Sequence[Guard]
     #: Middleware of this route alone, outermost first.
     middleware: Sequence[Middleware]
+    #: Leave out the guards and the middleware of the groups around it: for probes, which must be answered always.
+    bare: bool
     #: The template of the HTML answer.
     template: str
     #: Run a `def` handler on the event loop; only for one that never blocks.

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 import msgspec
 from msgspec import UnsetType
 
+from .adapt import shape_of, shown
 from .bounds import is_constraint
 from .constraints import check_constraints, constrain, merge
 from .fields import FIELDS
@@ -169,6 +170,9 @@ class _Describer:
             return _enum(cls, where)
         if hasattr(cls, "__pydantic_validator__"):
             return _model(tp)
+        shape = shape_of(cls)
+        if shape is not None:
+            return self.visit(shape, where, ())
         kind = _kind(cls)
         if kind is not None:
             return self._object(tp, cls, kind, where)
@@ -249,7 +253,7 @@ def _unwrap(tp: Any) -> tuple[Any, tuple[Any, ...]]:
         origin = get_origin(tp)
         if origin is Annotated:
             metas += tuple(m for m in tp.__metadata__ if is_constraint(m))
-            tp = tp.__origin__
+            tp = shown(tp.__origin__, tp.__metadata__)
         elif origin is not None and (origin is Final or getattr(origin, "_name", "") in _QUALIFIERS):
             tp = get_args(tp)[0]
         elif type(tp).__name__ == "TypeAliasType":

@@ -1,7 +1,6 @@
 """Messages within limits: their size, their fragments, and what permessage-deflate (RFC 7692) makes of them.
 
-An extension of wsproto's frame parser that sees every frame. Sizes are checked before anything is kept: the declared
-length of a frame, and each piece of a decompressed message as it comes out.
+An extension of the frame parser of websockets that sees every frame. Nothing decompressed is kept beyond the limit.
 """
 
 from __future__ import annotations
@@ -10,8 +9,10 @@ import re
 import zlib
 from typing import Any, NamedTuple
 
-from wsproto.extensions import Extension
-from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.extensions import Extension
+from websockets.frames import Frame, Opcode
+from websockets.typing import ExtensionName
 
 #: A message may have a fragment for each of so many bytes that its size may reach.
 BYTES_PER_FRAGMENT = 64
@@ -88,6 +89,10 @@ def _read_offer(parameters: list[str]) -> tuple[Deflate, str] | None:
     return deflate, deflate.header(client_bits_offered="client_max_window_bits" in given)
 
 
+class InvalidData(Exception):
+    """The content of a message is not what it must be."""
+
+
 class BoundedMessages(Extension):
     """Refuses messages that are too large or in too many fragments; compresses and decompresses where agreed.
 
@@ -96,93 +101,95 @@ class BoundedMessages(Extension):
         deflate: the parameters of compression, or None without it.
     """
 
-    name = "permessage-deflate"
+    name = ExtensionName("permessage-deflate")
 
     def __init__(self, limit: int, deflate: Deflate | None = None) -> None:
         self._limit = limit
         self._max_fragments = limit // BYTES_PER_FRAGMENT + 16
         self._deflate = deflate
-        self._is_control = False
         self._is_compressed = False
         self._size = 0
         self._fragments = 0
         self._inflater: Any = None
         self._deflater: Any = None
 
-    def enabled(self) -> bool:
-        """It always is: wsproto asks."""
-        return True
-
-    def offer(self) -> bool | str:
-        """Nothing is offered by a server."""
-        return False
+    @property
+    def most(self) -> int:
+        """The length of a frame that may still come; longer ones are refused before they are read."""
+        # 1 KiB: what deflate may add to data that it cannot compress, and room for any control frame.
+        return self._limit - self._size + 1024
 
     # -- what comes in --------------------------------------------------------------------------------------------
 
-    def frame_inbound_header(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseReason | RsvBits:
-        """Judge a frame by its head."""
-        self._is_control = opcode.iscontrol()
-        if self._is_control:
-            return RsvBits(False, False, False)
-        if opcode is Opcode.CONTINUATION:
-            if rsv.rsv1:
-                return CloseReason.PROTOCOL_ERROR
-        else:
-            self._is_compressed = rsv.rsv1 and self._deflate is not None
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Judge a frame, and decompress its piece of a message.
+
+        Raises:
+            ProtocolError: a continuation says that it is compressed.
+            PayloadTooBig: the message is too large, or in too many fragments.
+            InvalidData: it is not validly compressed.
+        """
+        if frame.opcode is not Opcode.CONT:
+            if frame.opcode is not Opcode.TEXT and frame.opcode is not Opcode.BINARY:
+                return frame
+            self._is_compressed = frame.rsv1 and self._deflate is not None
             self._size = self._fragments = 0
+        elif frame.rsv1:
+            raise ProtocolError("a continuation says that it is compressed")
         self._fragments += 1
-        if self._fragments > self._max_fragments or self._size + payload_length > self._limit + 1024:
-            return CloseReason.MESSAGE_TOO_BIG  # 1 KiB: what deflate may add to data that it cannot compress
-        return RsvBits(self._deflate is not None, False, False)
-
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
-        """Decompress a piece of a frame and add up its size."""
-        if self._is_control:
-            return data
+        if self._fragments > self._max_fragments:
+            raise PayloadTooBig(self._fragments, self._max_fragments)
         if self._is_compressed:
-            return self._inflate(data)
-        self._size += len(data)
-        return CloseReason.MESSAGE_TOO_BIG if self._size > self._limit else data
+            frame.rsv1 = False
+            frame.data = self._inflate_frame(frame)
+        else:
+            self._size += len(frame.data)
+        if self._size > self._limit:
+            raise PayloadTooBig(self._size, self._limit)
+        if frame.fin:
+            self._size = 0
+        return frame
 
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
-        """End a message."""
-        if self._is_control or not fin or not self._is_compressed:
-            return None
-        rest = self._inflate(_TAIL)
-        assert self._deflate is not None
-        if self._deflate.client_no_context_takeover or (self._inflater is not None and self._inflater.eof):
-            self._inflater = None
-        return rest
+    def _inflate_frame(self, frame: Frame) -> bytes:
+        deflate = self._deflate
+        assert deflate is not None
+        out = self._inflate(bytes(frame.data))
+        if frame.fin:
+            out += self._inflate(_TAIL)
+            if deflate.client_no_context_takeover or self._inflater.eof:
+                self._inflater = None
+        return out
 
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
+    def _inflate(self, data: bytes) -> bytes:
         assert self._deflate is not None
         if self._inflater is None:
             self._inflater = zlib.decompressobj(-self._deflate.client_bits)
         if self._inflater.eof:  # a final block: what follows until the end of the message is padding
             return b""
+        room = self._limit - self._size + 1
+        if room <= 0:
+            raise PayloadTooBig(self._size, self._limit)
         try:
-            out: bytes = self._inflater.decompress(data, self._limit - self._size + 1)
+            out: bytes = self._inflater.decompress(data, room)
         except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            raise InvalidData("the message is not validly compressed") from None
         self._size += len(out)
-        return CloseReason.MESSAGE_TOO_BIG if self._size > self._limit else out
+        if self._size > self._limit:
+            raise PayloadTooBig(self._size, self._limit)
+        return out
 
     # -- what goes out --------------------------------------------------------------------------------------------
 
-    def frame_outbound(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
-    ) -> tuple[RsvBits, bytes]:
+    def encode(self, frame: Frame) -> Frame:
         """Compress a message where it is worth it; every message goes out in one frame."""
         deflate = self._deflate
-        if deflate is None or opcode.iscontrol() or len(data) < WORTH_COMPRESSING:
-            return rsv, data
+        if deflate is None or frame.opcode > Opcode.BINARY or len(frame.data) < WORTH_COMPRESSING:
+            return frame
         if self._deflater is None:
             self._deflater = zlib.compressobj(
                 zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -deflate.server_bits, _MEMORY_LEVEL
             )
-        out = self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
+        out = self._deflater.compress(frame.data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
         if deflate.server_no_context_takeover:
             self._deflater = None
-        return RsvBits(True, rsv.rsv2, rsv.rsv3), out[: -len(_TAIL)]
+        return Frame(frame.opcode, out[: -len(_TAIL)], frame.fin, rsv1=True)

@@ -6,6 +6,9 @@ bad chunk sizes, folded lines, spaces before colons and control characters, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import httptools
 
 from quintet.errors import (
@@ -15,9 +18,12 @@ from quintet.errors import (
     HTTPError,
     MethodNotAllowed,
     NotImplementedByServer,
+    RequestTimeout,
     URITooLong,
 )
-from quintet.protocols.native import BODY_BUFFER, NativeProtocol, NativeServer
+from quintet.protocols.native import NativeProtocol
+from quintet.protocols.native_body import BODY_BUFFER
+from quintet.protocols.native_server import NativeServer
 
 _METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
@@ -30,6 +36,9 @@ class Http1Protocol(NativeProtocol):
         "_raw", "_target",
     )  # fmt: skip
 
+    #: The methods that are answered, by their name on the wire.
+    methods: ClassVar[Mapping[bytes, str]] = _METHODS
+
     def __init__(self, server: NativeServer) -> None:
         super().__init__(server)
         self._parser = httptools.HttpRequestParser(self)
@@ -41,7 +50,7 @@ class Http1Protocol(NativeProtocol):
         self._headers_done = False
         self._begun = False
         self._chunked = False
-        limits = self.dispatcher.limits
+        limits = server.limits
         #: The longest piece that is parsed in one step, unless it is content.
         self._piece = min(4096, limits.header_block)
         #: The most header fields that need not be counted.
@@ -69,8 +78,8 @@ class Http1Protocol(NativeProtocol):
         if self._headers_done:
             if not self._begun:
                 self._begin()
-            else:
-                self.deadline = self.server.now + self.dispatcher.limits.body_timeout
+            elif self.body is not None and not self._sending and self.body.paused_at is None:
+                self.deadline = self.body.deadline()
         elif self._target and not self.last and len(data) <= self._piece:
             self._check_head_size(len(data))
 
@@ -92,6 +101,15 @@ class Http1Protocol(NativeProtocol):
         if self._quiet > _MOST_QUIET:
             raise httptools.HttpParserError("chunk extensions or trailers are too large")
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone: let go of what refers back to this object.
+
+        The collector comes late to a busy process; until then a cycle would keep every byte of the last request.
+        """
+        super().connection_lost(exc)
+        del self._parser, self.connection
+        self._raw = self._head = []
+
     def eof_received(self) -> bool:
         """The client has closed its sending side: an unfinished request is truncated.
 
@@ -112,8 +130,10 @@ class Http1Protocol(NativeProtocol):
 
     def _check_head_size(self, size: int) -> None:
         """Bound a head that has not ended yet, counting every byte of it."""
-        limits = self.dispatcher.limits
+        limits = self.server.limits
         if not self._head_size:  # what came before in the same piece may belong to other requests
+            if self.busy is None:
+                self.deadline = self.server.now + limits.header_timeout
             size = len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._raw)
         self._head_size += size
         if len(self._target) > limits.url:
@@ -160,13 +180,11 @@ class Http1Protocol(NativeProtocol):
             self._complete_slowly()
             return
         self._headers_done = self.waiting = False
-        if parser.should_upgrade():
-            return  # the parser raises HttpParserUpgrade next; _switch decides
         self._target = b""
         if self._raw:
             self._raw = []
-        method = _METHODS.get(parser.get_method())
-        if method is None or len(target) > self.dispatcher.limits.url:
+        method = self.methods.get(parser.get_method())
+        if method is None or len(target) > self.server.limits.url:
             self._refuse_head(method, target, raw)
         elif self._chunked:
             self._chunks = []
@@ -187,7 +205,7 @@ class Http1Protocol(NativeProtocol):
             return
         if not parser.should_keep_alive():
             self.last = True
-        error = None if begun else self._head_error(_METHODS.get(parser.get_method()), target, raw)
+        error = None if begun else self._head_error(self.methods.get(parser.get_method()), target, raw)
         self._headers_done = self._begun = self.waiting = self._chunked = False
         self._head_size = 0
         if not begun and error is None and parser.should_upgrade():
@@ -195,11 +213,14 @@ class Http1Protocol(NativeProtocol):
         self._target, self._raw, self._chunks = b"", [], []
         if begun:
             if self.body is not None:
+                self.body.deadline()  # counts what came last
                 self.body.end()
+                if self.task is not None and not self._sending:
+                    self.deadline = self._handler_deadline()
         elif error is not None:
             self._fail(error)
         else:
-            super().message_slowly(_METHODS[parser.get_method()], target, raw, b"".join(chunks))
+            super().message_slowly(self.methods[parser.get_method()], target, raw, b"".join(chunks))
 
     def _ignore(self) -> None:
         """Drop what follows the last request."""
@@ -214,7 +235,7 @@ class Http1Protocol(NativeProtocol):
 
     def _head_error(self, method: str | None, target: bytes, raw: list[tuple[bytes, bytes]]) -> HTTPError | None:
         """Return what is wrong with a complete head, beyond its syntax."""
-        limits = self.dispatcher.limits
+        limits = self.server.limits
         if self._parser.get_http_version() not in _VERSIONS:
             return HTTPError(505, "the versions served are HTTP/1.1 and HTTP/1.0")
         if len(raw) > limits.header_count:
@@ -226,7 +247,7 @@ class Http1Protocol(NativeProtocol):
         if method is None:
             name = self._parser.get_method()
             if name in (b"TRACE", b"CONNECT", b"QUERY"):
-                allow = ", ".join(_METHODS.values())
+                allow = ", ".join(self.methods.values())
                 return MethodNotAllowed(f"{name.decode()} is not served", headers={"allow": allow})
             return NotImplementedByServer("this method is not known")
         return None
@@ -238,17 +259,17 @@ class Http1Protocol(NativeProtocol):
         if self.last:
             self._ignore()
             return
-        self.deadline = self.server.now + self.dispatcher.limits.body_timeout
         self._chunked = any(name == b"transfer-encoding" for name, _ in self._head)
-        if self.busy is not None or self.queue or self._paused is not None:
+        if self.busy is not None or self.queue or self._paused:
             # Its turn comes when the requests before it are answered; until then little of its body is read.
             self.waiting = True
             if sum(map(len, self._chunks)) > BODY_BUFFER:
                 self.pause_body()
             return
         target, raw, chunks = self._target, self._head, self._chunks
-        method = _METHODS.get(self._parser.get_method())
+        method = self.methods.get(self._parser.get_method())
         self._begun = True
+        self.last = not self._parser.should_keep_alive()
         error = self._head_error(method, target, raw)
         if error is not None:
             self._fail(error)
@@ -266,11 +287,23 @@ class Http1Protocol(NativeProtocol):
 
     def message_slowly(self, method: str, target: bytes, raw: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer a whole request step by step; the first of a connection always comes this way."""
+        if self._parser.should_upgrade():
+            self._target, self._head = target, raw
+            return  # the parser raises HttpParserUpgrade next; _switch decides
         error = self._head_error(method, target, raw)
         if error is not None:
             self._fail(error)
         else:
             super().message_slowly(method, target, raw, body)
+
+    def expire(self) -> None:
+        """A deadline has passed: a head that is unfinished gets an answer, the rest is the protocol's."""
+        unfinished = (self._target or self._raw or self._headers_done) and not self._begun
+        if unfinished and self.busy is None and not self.last and not self.transport.get_write_buffer_size():
+            self.server.counters.timeouts += 1
+            self._fail(RequestTimeout("the request came too slowly"))
+        else:
+            super().expire()
 
     def is_http_1_0(self) -> bool:
         """Tell whether the request just parsed is HTTP/1.0."""
@@ -291,7 +324,7 @@ class Http1Protocol(NativeProtocol):
         target, raw = self._target, self._head
         self._target, self._raw, self._chunks = b"", [], []
         self._headers_done = self._begun = False
-        method = _METHODS.get(self._parser.get_method())
+        method = self.methods.get(self._parser.get_method())
         error = self._head_error(method, target, raw)
         if error is not None or method is None:
             self._fail(error or BadRequest("this cannot be upgraded"))

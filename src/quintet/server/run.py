@@ -6,129 +6,144 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from quintet.errors import ConfigurationError, Problem
-from quintet.protocols.native import NativeServer
+from quintet.protocols.native_server import NativeServer
+from quintet.server.accept import Acceptor
+from quintet.server.hosted_app import HostedApp
 from quintet.server.http1 import Http1Protocol
+from quintet.server.settings import IDLE_STOPPED, LoopKind
+from quintet.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
     from quintet.app import Application
+    from quintet.server.certificates import Certificates
 
 logger = logging.getLogger("quintet.server")
 
 #: Seconds that requests under way have after the first signal.
 GRACE = 30.0
+#: The most file descriptors that a process asks for, and those it keeps for what is no connection of a client.
+MOST_DESCRIPTORS = 65_536
+SPARE_DESCRIPTORS = 128
+#: What ends a server.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+class Stop:
+    """Says to a server that it is to end, and how much time it has."""
 
-    Raises:
-        ConfigurationError: the address is taken or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(2048)
-    except OSError as exc:
-        sock.close()
-        raise ConfigurationError(
-            Problem(
-                id="server.bind",
-                message=f"cannot listen on {host}:{port}: {exc.strerror or exc}",
-                fix=f"stop what listens there, or choose another port, such as --port {port + 1}",
-            )
-        ) from None
-    sock.setblocking(False)
-    return sock
+    def __init__(self, grace: float = GRACE, idle: float = 0.0) -> None:
+        self.asked = asyncio.Event()
+        self.forced = asyncio.Event()
+        #: Seconds that requests under way have.
+        self.grace = grace
+        #: Seconds that a connection without a request stays open for one more.
+        self.idle = min(idle, grace)
 
+    def set(self) -> None:
+        """End in order."""
+        self.asked.set()
 
-def open_unix_socket(path: str) -> socket.socket:
-    """Return a listening Unix socket; a dead one in its place is removed.
+    def force(self) -> None:
+        """End at once, and cut what is under way."""
+        self.asked.set()
+        self.forced.set()
 
-    Raises:
-        ConfigurationError: the path cannot be bound.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                os.unlink(path)
-            finally:
-                probe.close()
-        sock.bind(path)
-        sock.listen(2048)
-    except OSError as exc:
-        sock.close()
-        raise ConfigurationError(
-            Problem(id="server.bind", message=f"cannot listen on {path}: {exc.strerror or exc}")
-        ) from None
-    sock.setblocking(False)
-    return sock
+    def on_signal(self) -> None:
+        """End in order; at once, where that was asked for before."""
+        if self.asked.is_set():
+            self.force()
+        self.set()
 
 
-def address_of(sock: socket.socket) -> str:
-    """Return the URL of a listening socket."""
-    name: Any = sock.getsockname()
-    if sock.family == getattr(socket, "AF_UNIX", None):
-        return f"unix:{name}"
-    host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"http://{host}:{name[1]}"
+def new_server(
+    app: Application | HostedApp, loop: asyncio.AbstractEventLoop, *, is_full: Callable[[], bool] | None = None
+) -> tuple[NativeServer, Callable[[], Http1Protocol]]:
+    """Return what the connections of a loop to `app` share, and what makes one of them."""
+    if isinstance(app, HostedApp):
+        return app.new_server(loop, is_full=is_full)
+    native = NativeServer(app.dispatcher, loop, is_full=is_full)
+    return native, lambda: Http1Protocol(native)
 
 
 async def serve(
-    app: Application,
+    app: Application | HostedApp,
     sockets: Sequence[socket.socket],
     *,
     grace: float = GRACE,
     ready: Callable[[], None] | None = None,
-    stop: asyncio.Event | None = None,
+    stop: Stop | None = None,
+    started: Callable[[], Awaitable[None]] | None = None,
+    made: Callable[[NativeServer], None] | None = None,
+    signals: Sequence[signal.Signals] = SIGNALS,
+    is_ahead: Callable[[int], bool] | None = None,
+    is_full: Callable[[], bool] | None = None,
+    secure_sockets: Sequence[socket.socket] = (),
+    certificates: Certificates | None = None,
+    backlog: int = BACKLOG,
 ) -> None:
-    """Serve an app on listening sockets until a signal, or until `stop` is set.
+    """Serve an app on listening sockets until a signal, or until it is stopped.
 
-    SIGINT and SIGTERM let requests under way finish within `grace` seconds; a second one ends at once.
+    Args:
+        app: the app.
+        sockets: listening sockets.
+        grace: seconds that requests under way have after the first signal; a second one ends at once.
+        ready: called when connections are accepted.
+        stop: ends the server; its own grace comes first.
+        started: awaited when the app has started, before the first connection is accepted.
+        made: is given what the connections share, before the first of them.
+        signals: what ends the server.
+        is_full: tells whether all processes together have as many connections as they may.
+        secure_sockets: listening sockets on which TLS is spoken, with `certificates`.
+        certificates: the certificates of those.
+        backlog: connections that may wait to be accepted.
+        is_ahead: where other processes listen on these sockets, tells whether one of them has fewer connections.
 
     Raises:
         ConfigurationError: everything that is wrong with the app.
     """
     loop = asyncio.get_running_loop()
-    stop = stop or asyncio.Event()
+    stop = stop or Stop(grace)
     await app.start()
-    native = NativeServer(app.dispatcher, loop)
-    servers = [await loop.create_server(lambda: Http1Protocol(native), sock=s, backlog=2048) for s in sockets]
-    forced = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            forced.set()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
+    native, connect = new_server(app, loop, is_full=is_full)
+    descriptors = raise_descriptor_limit()
+    if descriptors is not None:
+        native.most_connections = min(native.most_connections, max(1, descriptors - SPARE_DESCRIPTORS))
+    if made is not None:
+        made(native)
+    servers: list[asyncio.AbstractServer | Acceptor] = []
+    ways: list[tuple[Sequence[socket.socket], Callable[[], asyncio.BaseProtocol]]] = [(sockets, connect)]
+    if certificates is not None:
+        ways.append((secure_sockets, _secure(certificates, connect)))
+        certificates.watch(loop)
+    for number in signals:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, stop.on_signal)
     # PERF: what start-up made lives as long as the process; the collector need not look at it again.
     gc.collect()
     gc.freeze()
     try:
-        if ready is not None:
-            ready()
-        await stop.wait()
+        if started is not None:
+            await started()
+        if not stop.asked.is_set():
+            for listening, make in ways:
+                servers += await _listen(loop, listening, make, is_ahead, backlog)
+            if ready is not None:
+                ready()
+        await stop.asked.wait()
     finally:
-        for server in servers:
-            server.close()
-        draining = asyncio.ensure_future(native.drain(grace))
-        forcing = asyncio.ensure_future(forced.wait())
+        await _close(servers)
+        if certificates is not None:
+            certificates.close()
+        draining = asyncio.ensure_future(native.drain(stop.grace, stop.idle))
+        forcing = asyncio.ensure_future(stop.forced.wait())
         await asyncio.wait((draining, forcing), return_when=asyncio.FIRST_COMPLETED)
         for connection in list(native.connections):
             connection.abort()
@@ -138,28 +153,104 @@ async def serve(
         await app.stop()
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a uvloop loop where uvloop is installed, else asyncio's own."""
-    if sys.platform != "win32":
+async def _listen(
+    loop: asyncio.AbstractEventLoop,
+    sockets: Sequence[socket.socket],
+    make: Callable[[], asyncio.BaseProtocol],
+    is_ahead: Callable[[int], bool] | None,
+    backlog: int,
+) -> list[asyncio.AbstractServer | Acceptor]:
+    if is_ahead is not None:
+        return [Acceptor(loop, sockets, make, is_ahead)]
+    return [await loop.create_server(make, sock=sock, backlog=backlog) for sock in sockets]
+
+
+async def _close(servers: Sequence[asyncio.AbstractServer | Acceptor]) -> None:
+    for server in servers:
+        server.close()
+    for server in servers:
+        if isinstance(server, Acceptor):
+            await server.settle()
+
+
+def _secure(certificates: Certificates, connect: Callable[[], Http1Protocol]) -> Callable[[], asyncio.BaseProtocol]:
+    from quintet.server.tls import TLSConnection
+
+    return lambda: TLSConnection(certificates, connect)
+
+
+def new_event_loop(kind: LoopKind = "auto") -> asyncio.AbstractEventLoop:
+    """Return a new event loop: uvloop's where it is installed, unless asyncio's own is asked for.
+
+    Raises:
+        ConfigurationError: uvloop is asked for, and is not installed.
+    """
+    if kind != "asyncio" and sys.platform != "win32":
         try:
             import uvloop
         except ImportError:
             pass
         else:
             return uvloop.new_event_loop()
+    if kind == "uvloop":
+        raise ConfigurationError(
+            Problem(
+                id="server.loop",
+                message="uvloop is asked for, and is not installed",
+                where="server.loop",
+                fix="pip install uvloop (not on Windows), or leave the setting out",
+            )
+        )
     return asyncio.new_event_loop()
 
 
-def run(app: Application, sockets: Sequence[socket.socket], *, ready: Callable[[], None] | None = None) -> None:
+def raise_descriptor_limit() -> int | None:
+    """Let this process have as many descriptors as the system allows it, and return how many; None where none says.
+
+    Shells and service managers often give 1024, and each connection takes one.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return None if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):  # macOS refuses more than a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft
+
+
+def run(
+    app: Application | HostedApp,
+    sockets: Sequence[socket.socket],
+    *,
+    grace: float = GRACE,
+    ready: Callable[[], None] | None = None,
+    secure_sockets: Sequence[socket.socket] = (),
+    certificates: Certificates | None = None,
+    backlog: int = BACKLOG,
+    loop: LoopKind = "auto",
+) -> None:
     """Serve an app in this process until a signal; the process is expected to end then, and ignores further ones."""
 
     async def main() -> None:
-        await serve(app, sockets, ready=ready)
+        await serve(
+            app,
+            sockets,
+            ready=ready,
+            stop=Stop(grace, IDLE_STOPPED),
+            secure_sockets=secure_sockets,
+            certificates=certificates,
+            backlog=backlog,
+        )
         # What is left is the interpreter's own end; a late signal must not turn a clean stop into a death.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 asyncio.get_running_loop().remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=partial(new_event_loop, loop)) as runner:
         runner.run(main())

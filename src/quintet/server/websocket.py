@@ -1,4 +1,4 @@
-"""WebSockets (RFC 6455) of the built-in server, on wsproto's frame parser: a connection after its upgrade.
+"""WebSockets (RFC 6455) of the built-in server: a connection after its upgrade.
 
 The rules of a connection's end live here alone:
 
@@ -17,10 +17,6 @@ from contextvars import copy_context
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, cast
 
-from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
-from wsproto.utilities import LocalProtocolError
-
 from quintet.errors import BadRequest, HTTPError
 from quintet.http.channel import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, MESSAGE_TOO_BIG, Channel, WebSocketDisconnect
 from quintet.http.headers import ResponseHeaders
@@ -29,10 +25,12 @@ from quintet.http.websocket import WebSocket, WebSocketOptions, cut_reason
 from quintet.protocols.dispatcher import CompiledRoute
 from quintet.protocols.drive import SUSPENDED
 from quintet.server.deflate import BoundedMessages, negotiate_deflate
+from quintet.server.frames import NO_STATUS, Event, FrameReader, FrameWriter
 
 if TYPE_CHECKING:
     from quintet.http.response import Response
-    from quintet.protocols.native import NativeProtocol, NativeServer
+    from quintet.protocols.native import NativeProtocol
+    from quintet.protocols.native_server import NativeServer
 
 logger = logging.getLogger("quintet.server")
 
@@ -96,8 +94,17 @@ def start_websocket(http: NativeProtocol, request: Request, rest: bytes) -> None
 class WebSocketProtocol(asyncio.Protocol):
     """One WebSocket connection."""
 
-    def __init__(self, http: NativeProtocol, request: Request, route: CompiledRoute, rest: bytes) -> None:
-        options = (route.route.options.get("websocket") if route.route is not None else None) or WebSocketOptions()
+    def __init__(
+        self,
+        http: NativeProtocol,
+        request: Request,
+        route: CompiledRoute,
+        rest: bytes,
+        options: WebSocketOptions | None = None,
+    ) -> None:
+        options = (
+            options or (route.route.options.get("websocket") if route.route is not None else None) or WebSocketOptions()
+        )
         self.http = http
         self.server: NativeServer = http.server
         self.transport = http.transport
@@ -108,9 +115,10 @@ class WebSocketProtocol(asyncio.Protocol):
         self.lost = False
         #: When silence has lasted too long.
         self.deadline = self.server.now + http.dispatcher.limits.header_timeout
-        self._connection: Connection | None = None
+        #: What reads and makes frames, as soon as the handshake is answered.
+        self._reader: FrameReader | None = None
+        self._writer: FrameWriter | None = None
         self._early = rest
-        self._pieces: list[Any] = []
         self._is_pinged = False
         self._is_reading = True
         self._is_closing = False
@@ -126,6 +134,7 @@ class WebSocketProtocol(asyncio.Protocol):
         connections = cast("set[Any]", self.server.connections)
         connections.discard(self.http)
         connections.add(self)
+        self.server.counters.websockets += 1
         websocket: WebSocket[Any, Any] = WebSocket(self.request, self.channel, self.options)
         endpoint: Any = self.route.endpoint
         handling = self.channel.run(endpoint(self.request, websocket))
@@ -148,13 +157,13 @@ class WebSocketProtocol(asyncio.Protocol):
         if error is not None:
             if not isinstance(error, asyncio.CancelledError):
                 logger.error("a WebSocket ended without being closed", exc_info=error)
-            if self._connection is None:
+            if self._writer is None:
                 self.abort()
             else:
                 self.close(INTERNAL_ERROR, "")
         elif response is not None and not self.lost:
             self._refuse(response)
-        elif self._connection is None:
+        elif self._writer is None:
             self.abort()
         elif not self._is_closing:
             self.close(1000, "")
@@ -198,7 +207,7 @@ class WebSocketProtocol(asyncio.Protocol):
         lines += [b"%b: %b\r\n" % (n.encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()]
         lines.append(b"\r\n")
         self.transport.write(b"".join(lines))
-        self._connection = Connection(ConnectionType.SERVER, [extension])
+        self._reader, self._writer = FrameReader(extension), FrameWriter(extension)
         self.deadline = self.server.now + self.options.ping_interval
         early, self._early = self._early, b""
         if self.server.stopping:
@@ -210,10 +219,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come in."""
-        connection = self._connection
+        reader = self._reader
         if self._is_deaf:
             return
-        if connection is None:
+        if reader is None:
             self._early += data
             if len(self._early) > EARLY_BYTES:
                 self.abort()
@@ -221,23 +230,22 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self._is_closing:
             self.deadline = self.server.now + self.options.ping_interval
             self._is_pinged = False
-        try:
-            connection.receive_data(data)
-        except LocalProtocolError:
-            return  # after the close frames nothing counts
+        reader.feed(data)
         self._read()
 
     def _read(self) -> None:
         """Handle complete frames until enough messages wait."""
-        connection = self._connection
-        assert connection is not None
-        for event in connection.events():
-            if isinstance(event, (TextMessage, BytesMessage)):
-                self._message(event)
-            elif isinstance(event, Ping):
+        reader, writer = self._reader, self._writer
+        assert reader is not None
+        assert writer is not None
+        while (event := reader.next_event()) is not None:
+            if event.kind == "message":
                 if not self._is_closing:
-                    self.transport.write(connection.send(event.response()))
-            elif isinstance(event, CloseConnection):
+                    self.channel.feed(event.data)
+            elif event.kind == "ping":
+                if not self._is_closing:
+                    self.transport.write(writer.pong(cast("bytes", event.data)))
+            elif event.kind != "pong":
                 self._closed_by_peer(event)
                 return
             if self.channel.is_full and not self._is_closing:
@@ -245,60 +253,44 @@ class WebSocketProtocol(asyncio.Protocol):
                 return
         self._resume_reading()
 
-    def _message(self, event: TextMessage | BytesMessage) -> None:
-        if self._is_closing:
-            return
-        if event.message_finished and not self._pieces:
-            self.channel.feed(event.data if isinstance(event.data, (str, bytes)) else bytes(event.data))
-            return
-        if event.data:
-            self._pieces.append(event.data)
-        if event.message_finished:
-            pieces, self._pieces = self._pieces, []
-            self.channel.feed("".join(pieces) if isinstance(event, TextMessage) else b"".join(pieces))
-
-    def _closed_by_peer(self, event: CloseConnection) -> None:
-        """The peer has sent a close frame, or something that is no frame."""
-        connection = self._connection
-        assert connection is not None
-        if connection.state is ConnectionState.OPEN:
+    def _closed_by_peer(self, event: Event) -> None:
+        """The peer has sent a close frame, or something that it must not send."""
+        if event.kind == "failed" and not self._is_closing:
             # Closing a socket that has unread data would reset it, and the peer would not see why: what still comes
             # is thrown away until the peer closes or the time is over.
             self._is_deaf = True
-            self.close(int(event.code), _REASONS.get(int(event.code), ""))
+            self.close(event.code, _REASONS.get(event.code, ""))
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-        else:
-            if connection.state is ConnectionState.REMOTE_CLOSING:
-                self._is_closing = True
-                code = int(event.code)
-                self.transport.write(connection.send(CloseConnection(code if code != 1005 else 1000)))
-                self.channel.end(code, event.reason or "")
-            self.transport.close()
+            return
+        if not self._is_closing:
+            assert self._writer is not None
+            self._is_closing = True
+            self.transport.write(self._writer.close(event.code if event.code != NO_STATUS else 1000))
+            self.channel.end(event.code, event.reason)
+        self.transport.close()
 
     # -- what goes out --------------------------------------------------------------------------------------------
 
     async def write(self, frame: str | bytes) -> None:
         """Send a message; wait while the peer reads slowly."""
-        connection = self._connection
-        if connection is None or self._is_closing or self.lost:
+        writer = self._writer
+        if writer is None or self._is_closing or self.lost:
             ended = self.channel.ended or WebSocketDisconnect()
             raise WebSocketDisconnect(ended.code, ended.reason)
-        event = TextMessage(frame) if isinstance(frame, str) else BytesMessage(frame)
-        self.transport.write(connection.send(event))
+        self.transport.write(writer.message(frame))
         if self._paused is not None:
             await asyncio.shield(self._paused)
 
     def close(self, code: int, reason: str) -> None:
         """Send the close frame, and give the peer some time to answer."""
-        connection = self._connection
-        if self._is_closing or self.lost or connection is None:
+        writer = self._writer
+        if self._is_closing or self.lost or writer is None:
             return
         self._is_closing = True
-        self.transport.write(connection.send(CloseConnection(code, cut_reason(reason))))
+        self.transport.write(writer.close(code, cut_reason(reason)))
         self.channel.end(code, reason)
         self.deadline = self.server.now + CLOSE_TIMEOUT
-        self._pieces = []
         self._resume_reading()
 
     # -- flow -----------------------------------------------------------------------------------------------------
@@ -331,14 +323,14 @@ class WebSocketProtocol(asyncio.Protocol):
         paused, self._paused = self._paused, None
         if paused is not None and not paused.done():
             paused.set_result(None)
-        if self._connection is not None and not self.channel.is_full:
+        if self._reader is not None and not self.channel.is_full:
             self.has_room()
 
     # -- the life of the connection -------------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Silence has lasted too long: ping, or give up."""
-        if self._connection is None or self._is_closing:
+        if self._writer is None or self._is_closing:
             self.abort()
             return
         self.deadline = self.server.now + self.options.ping_interval
@@ -353,10 +345,10 @@ class WebSocketProtocol(asyncio.Protocol):
             self.abort()
         else:
             self._is_pinged = True
-            self.transport.write(self._connection.send(Ping(b"")))
+            self.transport.write(self._writer.ping())
 
-    def close_when_idle(self) -> None:
-        """The server stops: say so to the peer."""
+    def close_when_idle(self, idle: float = 0.0) -> None:
+        """The server stops: say so to the peer, whatever it is about to send."""
         self.close(GOING_AWAY, "the server is restarting")
 
     def abort(self) -> None:
@@ -383,7 +375,6 @@ class WebSocketProtocol(asyncio.Protocol):
         paused, self._paused = self._paused, None
         if paused is not None and not paused.done():
             paused.set_result(None)
-        self._pieces = []
 
 
 class ServerChannel(Channel):

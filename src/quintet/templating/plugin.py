@@ -69,6 +69,13 @@ class TemplatingPlugin(Plugin):
 
         return Templates(self.folders, globals=self._globals, development=self.development)
 
+    def add_folder(self, folder: Path) -> None:
+        """Look for templates in one more folder, after all others: what a plugin brings and an app may replace."""
+        if folder not in self.folders:
+            self.folders.append(folder)
+            if "templates" in self.__dict__:
+                self.templates.add_folder(folder)
+
     def add_global(self, name: str, value: Any) -> None:
         """Make a value or function known to every template."""
         self._globals[name] = value

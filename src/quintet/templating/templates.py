@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, Template
@@ -12,7 +13,7 @@ from jinja2.runtime import Context
 
 from quintet.errors import Problem, QuintetError
 from quintet.templating.checks import check_templates
-from quintet.templating.environment import Folders, build_environment
+from quintet.templating.environment import Folders, TemplateLoader, build_environment
 
 
 class BlockNotFound(QuintetError, LookupError):
@@ -46,6 +47,12 @@ class Templates:
         environment.filters = self.environment.filters
         environment.globals = self.environment.globals
         return environment
+
+    def add_folder(self, folder: Path) -> None:
+        """Look for templates in one more folder, after all others."""
+        loader = self.environment.loader
+        assert isinstance(loader, TemplateLoader)
+        loader.searchpath.append(str(folder))
 
     def add_global(self, name: str, value: object) -> None:
         """Make a value known to every template."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import httpx2
 
-from quintet.protocols.native import NativeServer
+from quintet.protocols.native_server import NativeServer
 from quintet.server.http1 import Http1Protocol
 from quintet.testing._memory import MemoryTransport
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from quintet.server.run import new_event_loop
@@ -27,7 +27,7 @@ class Portal:
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and return its result."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._start())
+        future = self.submit(coroutine)
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -35,6 +35,10 @@ class Portal:
             raise
         except CancelledError:
             raise RuntimeError("the call was cancelled, because its client was closed") from None
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine and return the future of its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._start())
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:

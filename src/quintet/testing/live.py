@@ -9,7 +9,8 @@ import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from quintet.server.run import address_of, new_event_loop, open_socket, serve
+from quintet.server.run import Stop, new_event_loop, serve
+from quintet.server.sockets import address_of, open_socket
 
 if TYPE_CHECKING:
     from quintet.app import Application
@@ -51,7 +52,7 @@ class _Server:
         self.ready = threading.Event()
         self.error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._stop: Stop | None = None
 
     def run(self, sock: socket.socket) -> None:
         try:
@@ -64,8 +65,8 @@ class _Server:
 
     async def _serve(self, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        await serve(self.app, [sock], grace=GRACE, ready=self.ready.set, stop=self._stop)
+        self._stop = Stop(GRACE)
+        await serve(self.app, [sock], ready=self.ready.set, stop=self._stop)
 
     def stop(self) -> None:
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():

@@ -40,11 +40,13 @@ from quintet import (
     Stream,
     Struct,
     Template,
+    WebSocket,
 )
 from quintet.http.paths import safe_join
 from quintet.http.redirects import safe_redirect_target
 from quintet.http.upload import Upload
 from quintet.middleware.cors import cors
+from quintet.middleware.https import https_only, https_only_guard
 
 ROOT = Path(os.environ.get("QUINTET_SECURITY_ROOT") or tempfile.mkdtemp())
 STATIC, STORED = ROOT / "static", ROOT / "stored"
@@ -460,3 +462,23 @@ guarded.route("/echo", ("GET", "PUT", "POST"))(echo)
 @guarded.get("/private")
 async def private() -> str:
     return "private"
+
+
+secured = App(
+    docs=False,
+    allowed_hosts=["good.example"],
+    proxies=ProxyPolicy(["127.0.0.1"]),
+    middleware=[https_only()],
+    guards=[https_only_guard()],
+)
+secured.route("/echo", ("GET", "PUT", "POST"))(echo)
+
+
+@secured.get("/.well-known/acme-challenge/{token}")
+async def challenge(token: str) -> str:
+    return token
+
+
+@secured.websocket("/socket")
+async def socket(ws: WebSocket) -> None:
+    await ws.accept()

@@ -102,11 +102,19 @@ def guarded(root: Path) -> Iterator[Server]:
     end(server)
 
 
+@pytest.fixture(scope="session")
+def secured(root: Path) -> Iterator[Server]:
+    """An app that is served over HTTPS alone, behind a trusted proxy."""
+    server = start(root, "secured")
+    yield server
+    end(server)
+
+
 @pytest.fixture(autouse=True)
 def alive(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test the same worker must still answer."""
     yield
-    for name in ("server", "guarded"):
+    for name in ("server", "guarded", "secured"):
         if name in request.fixturenames:
             running: Server = request.getfixturevalue(name)
             assert running.process.poll() is None, running.log.read_text(errors="replace")[-3000:]

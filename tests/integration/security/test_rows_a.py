@@ -233,6 +233,36 @@ def test_A14_bare_line_feeds(server: Server, data: bytes) -> None:
     check_refused(server, data, 400)
 
 
+CHUNKED = head("POST", "/echo", "Transfer-Encoding: chunked", "Connection: close")
+#: What each leniency flag of llhttp would let pass; httptools can set them, and nothing here does.
+LENIENT = {
+    "headers": head("GET", "/echo", "X: a\x01b", "Connection: close"),
+    "chunked length": head("POST", "/echo", "Content-Length: 3", "Transfer-Encoding: chunked")
+    + b"3\r\nabc\r\n0\r\n\r\n",
+    "transfer encoding": head("POST", "/echo", "Transfer-Encoding: chunked, x") + b"3\r\nabc\r\n0\r\n\r\n",
+    "version": b"GET /echo HTTP/1.9\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "optional lf after cr": b"GET /echo HTTP/1.1\r\nHost: localhost\rX: a\r\n\r\n",
+    "optional cr before lf": b"GET /echo HTTP/1.1\r\nHost: localhost\nX: a\r\n\r\n",
+    "optional crlf after chunk": CHUNKED + b"3\r\nabc0\r\n\r\n",
+    "optional cr before lf in chunks": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
+    "spaces after chunk size": CHUNKED + b"3 \r\nabc\r\n0\r\n\r\n",
+    "header value relaxed": head("GET", "/echo", "X: a\x7fb", "Connection: close"),
+}
+
+
+@pytest.mark.parametrize("flag", LENIENT)
+def test_A14_leniency_flags_of_the_parser_are_off(server: Server, flag: str) -> None:
+    answers = server.raw(LENIENT[flag], half_close=True)
+    assert [a.status for a in answers] in ([400], [505], []), answers
+
+
+def test_A14_nothing_is_served_after_the_end_of_a_connection(server: Server) -> None:
+    """The flags `keep alive` and `data after close` of llhttp would serve the second request."""
+    second = head("GET", "/echo?second", "Connection: close")
+    for first in (head("GET", "/echo?first", "Connection: close"), b"GET /echo HTTP/1.0\r\nHost: localhost\r\n\r\n"):
+        assert [a.status for a in server.raw(first + second)] == [200]
+
+
 METHODS = ["TRACE", "get", "G@T", "FOO", "PROPFIND", "SOURCE", "PRI", "GETX", "M-SEARCH", "QUERY", "G" * 5000]
 
 
@@ -388,5 +418,5 @@ def test_A23_expectation_is_met_when_the_body_is_wanted(server: Server) -> None:
     lines = ("Content-Length: 12", "Expect: 100-continue", "Connection: close")
     answers = server.raw([head("POST", "/api/items", *lines)], pause=0.1)
     assert [a.status for a in answers] == [415]
-    lines = ("Content-Length: 12", "Expect: something-else")
+    lines = ("Content-Length: 12", "Expect: something-else", "Connection: close")
     check_refused(server, head("POST", "/api/items", *lines), 417, 415)

@@ -216,6 +216,61 @@ def test_G12_G13_failures_say_nothing(server: Server, name: str, accept: str) ->
         assert number.encode() in answer.body
 
 
+PAGE = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+OVER_HTTPS = (("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-Proto", "https"))
+OVER_HTTP = (("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-Proto", "http"))
+
+
+def test_G9_pages_over_http_are_redirected(secured: Server) -> None:
+    for target in ("/echo", "/echo?a=b%20c&d", "/nothing/h%C3%A9", "/"):
+        for fields in ((PAGE,), (PAGE, *OVER_HTTP), (("Sec-Fetch-Mode", "navigate"),)):
+            answer = secured.get(target, *fields, host="good.example:8000")
+            assert answer.status == 301
+            assert answer.header("location") == f"https://good.example{target}"
+    assert secured.send("HEAD", "/echo", [PAGE], host=GOOD).header("location") == "https://good.example/echo"
+
+
+def test_G9_a_redirect_leads_to_no_other_host(secured: Server) -> None:
+    assert secured.get("//evil.com/x", PAGE, host=GOOD).header("location") == "https://good.example//evil.com/x"
+    assert secured.get("/echo", PAGE, host="evil.com").status == 400
+    assert secured.get("/echo", PAGE, *OVER_HTTP, ("X-Forwarded-Host", "evil.com"), host=GOOD).header("location") == (
+        "https://good.example/echo"
+    )
+
+
+def test_G9_requests_of_programs_over_http_are_refused(secured: Server) -> None:
+    for fields in ((), (("Accept", "application/json"),), (("Accept", "*/*"),), OVER_HTTP,
+                   (PAGE, ("Sec-Fetch-Mode", "cors"))):  # fmt: skip
+        answer = secured.get("/echo", *fields, host=GOOD)
+        assert answer.status == 403
+        assert answer.header("location") is None
+        assert b"HTTPS" in answer.body
+    for method in ("POST", "PUT"):
+        assert secured.send(method, "/echo", [PAGE], b"{}", host=GOOD).status == 403
+
+
+def test_G9_the_scheme_is_what_a_trusted_proxy_says(secured: Server, server: Server) -> None:
+    assert secured.get("/echo", *OVER_HTTPS, host=GOOD).json()["scheme"] == "https"
+    assert secured.send("POST", "/echo", list(OVER_HTTPS), b"{}", host=GOOD).status == 200
+    assert server.get("/echo", PAGE).status == 200  # without the setting nothing is redirected
+
+
+def test_G9_challenges_of_certificate_authorities_are_answered(secured: Server) -> None:
+    assert secured.get("/.well-known/acme-challenge/abc", host=GOOD).body == b"abc"
+    assert secured.get("/.well-known/acme-challenge/../../echo", host=GOOD).status != 200
+
+
+def test_G9_websockets_over_http_are_refused(secured: Server) -> None:
+    fields = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+              ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")]  # fmt: skip
+    raw = secured.exchange(
+        b"GET /socket HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\n"
+        + b"".join(f"{n}: {v}\r\n".encode() for n, v in fields)
+        + b"\r\n"
+    )
+    assert raw.startswith(b"HTTP/1.1 403 ")
+
+
 def test_G12_a_stream_that_fails_after_its_first_byte_is_cut(server: Server) -> None:
     with server.logging() as records:
         raw = server.exchange(head("GET", "/fail/stream"))

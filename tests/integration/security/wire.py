@@ -203,13 +203,22 @@ class Server:
             if line and not line.startswith("Quintet serves")
         ]
 
+    def settle(self) -> None:
+        """Wait until all that was logged is written: the line of one more request comes after it."""
+        own = self.send("GET", "/probe").header("x-request-id") or ""
+        deadline = time.monotonic() + 20
+        while f'"{own}"' not in self.log.read_text():
+            assert time.monotonic() < deadline, "the line of a request does not come"
+            time.sleep(0.01)
+
     @contextlib.contextmanager
     def logging(self) -> Iterator[list[dict[str, Any]]]:
         """Give, after the block, the records that were written in it."""
+        self.settle()
         before = len(self.records())
         found: list[dict[str, Any]] = []
         yield found
-        self.probe()  # its own line comes after all that the block has caused
+        self.settle()
         found += [r for r in self.records()[before:] if r.get("target") != "/probe"]
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from quintet.cli import main
+from quintet.cli.main import main
 
 APP = '''
 from __future__ import annotations
@@ -215,7 +215,7 @@ def test_an_unknown_command_is_told(project: Path, run: Run) -> None:
 def test_routes_are_listed(shop: Path, run: Run) -> None:
     lines = run("routes").output.splitlines()
     assert lines[0].split() == ["METHOD", "PATH", "NAME", "HANDLER", "GUARDS", "MIDDLEWARE"]
-    assert "POST       /items/{box}   create  create   only_staff  timed" in lines
+    assert ["POST", "/items/{box}", "create", "create", "only_staff", "timed"] in [line.split() for line in lines]
     assert any(line.startswith("WEBSOCKET") for line in lines)
 
 
@@ -248,6 +248,42 @@ def test_explain_tells_where_everything_comes_from(shop: Path, run: Run) -> None
     assert "ends before the answer is sent" in words
     assert "status 201" in words
     assert "msgpack: application/vnd.msgpack" in words
+
+
+def test_explain_of_a_resource_reads_as_it_was_declared(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk.py").write_text(_DESK)
+    made = run("explain", "desk.py", "POST", "/tickets").output
+    assert made.count("subject") == made.count("refused") == 1
+    assert "new object of DeskTicket, or several in a list\n" in made
+    assert "declared                   desk.py:13\n" in made
+    assert made.endswith(
+        "result\n  DeskTicket | list[DeskTicket]: data, encoded as the client prefers, status 201\n"
+        "  json: application/json\n"
+    )
+    listed = " ".join(run("explain", "desk.py", "GET", "/tickets").output.split())
+    assert "page query int (ge=1, le=1000000) default 1" in listed
+    page = run("explain", "desk.py", "POST", "/tickets/new").output
+    assert page.endswith("result\n  Page or Redirect\n  template resources/form.html\n")
+    assert not any("quintet/" in text for text in (made, listed, page))
+
+
+_DESK = """
+from quintet import App, Database, Model, primary_key, resource
+from quintet.db import Mapped
+
+class Desk(Model, database="default"):
+    pass
+
+class DeskTicket(Desk):
+    id: Mapped[int] = primary_key()
+    subject: Mapped[str]
+
+app = App(plugins=[Database("sqlite://")])
+app.include(resource(DeskTicket, path="/tickets", produces=("json", "html")))
+"""
 
 
 def test_explain_takes_templates_websockets_and_targets(shop: Path, run: Run) -> None:
@@ -287,6 +323,14 @@ def test_check_lists_everything_that_is_wrong(project: Path, run: Run) -> None:
     found = json.loads(run("check", "--json").output)
     assert {f["id"] for f in found} == {"routes.unused", "signature.untyped", "mine"}
     assert all(f["level"] == "error" for f in found)
+
+
+def test_check_reads_the_settings_of_the_server_and_the_log(shop: Path, run: Run) -> None:
+    (shop / "quintet.toml").write_text('[server]\nworkers = "many"\n[log]\nlevel = "loud"\n')
+    result = run("check")
+    assert result.exit_code == 1
+    assert "[server] workers: found 'many'" in result.output
+    assert "'loud'" in result.output
 
 
 def test_check_of_an_app_that_cannot_be_found_is_a_finding(project: Path, run: Run) -> None:
@@ -421,7 +465,8 @@ def test_granian_missing_names_the_extra(shop: Path, run: Run, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--port", "70000"), ("--port", "x"), ("--log-level", "loud"), ("--server", "x")]
+    "arguments",
+    [("--port", "70000"), ("--port", "x"), ("--log-level", "loud"), ("--server", "x"), ("--access-log-sample", "2")],
 )
 def test_wrong_options_are_refused(shop: Path, run: Run, arguments: tuple[str, str]) -> None:
     result = run("run", *arguments)
@@ -429,13 +474,25 @@ def test_wrong_options_are_refused(shop: Path, run: Run, arguments: tuple[str, s
     assert "Invalid value" in result.output
 
 
-def test_the_banner_names_the_documentation(shop: Path) -> None:
-    from quintet import App
+def test_the_banner_tells_what_is_served_and_by_what() -> None:
+    from quintet._version import __version__
     from quintet.cli._serving import banner
 
-    line = banner(App(), "http://127.0.0.1:8000", "production")
-    assert line == "Quintet serves http://127.0.0.1:8000 (production), documentation on http://127.0.0.1:8000/docs"
-    assert banner(App(docs=False), "unix:/x", "production") == "Quintet serves unix:/x (production)"
+    first, second = banner(["http://127.0.0.1:8000"], "production", docs="/docs", workers=4, loop="uvloop").split("\n")
+    assert first == "Quintet serves http://127.0.0.1:8000 (production), documentation on http://127.0.0.1:8000/docs"
+    assert second == f"    4 workers, uvloop, process {os.getpid()}, Quintet {__version__}"
+    assert banner(["unix:/x"], "production", docs="/docs").startswith(
+        "Quintet serves unix:/x (production)\n    1 worker"
+    )
+    assert "http://a:1 and unix:/x (production)" in banner(["http://a:1", "unix:/x"], "production")
+
+
+def test_an_app_without_documentation_has_no_path_for_the_banner() -> None:
+    from quintet import App
+    from quintet.cli._serving import docs_path
+
+    assert docs_path(App()) == "/docs"
+    assert docs_path(App(docs=False)) == ""
 
 
 def test_types_read_as_one_writes_them() -> None:

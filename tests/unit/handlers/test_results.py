@@ -13,7 +13,7 @@ import msgspec
 import pydantic
 import pytest
 
-from quintet import HTML, App, NotFound, Redirect, Request, Response, Struct, Template
+from quintet import HTML, App, NotFound, Page, Redirect, Request, Response, Struct, Template
 from quintet.errors import ConfigurationError
 from quintet.testing import Client
 
@@ -296,6 +296,41 @@ def test_nothing_that_fits_is_a_406(accept: str) -> None:
     assert response.status_code == 406
     assert "this can be answered as application/json" in response.text
     assert called == []  # nothing has been done that the client would not hear of
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/png", "application/json;q=0"])
+def test_what_needs_no_format_is_answered_whatever_is_accepted(tmp_path: Any, accept: str) -> None:
+    (tmp_path / "form.html").write_text("<form></form>")
+    app = App(docs=False, templates=tmp_path)
+
+    @app.post("/redirect")
+    async def redirect() -> Redirect:
+        return Redirect("/there")
+
+    @app.post("/form", template="form.html")
+    async def form(wrong: bool = False) -> Page | Redirect:
+        return Page() if wrong else Redirect("/there")
+
+    @app.post("/either")
+    async def either(data: bool = False) -> Account | Redirect:
+        return Account(name="A") if data else Redirect("/there")
+
+    @app.post("/untold")
+    async def untold(data: bool = False):  # type: ignore[no-untyped-def]
+        return {"a": 1} if data else Redirect("/there")
+
+    @app.post("/empty")
+    async def empty() -> Response[None]:
+        return Response(None, 202)
+
+    with Client(app) as client:
+
+        def post(path: str) -> int:
+            return client.post(path, headers={"accept": accept}, follow_redirects=False).status_code
+
+        assert [post(path) for path in ("/redirect", "/form", "/either", "/untold")] == [303] * 4
+        assert (post("/form?wrong=true"), post("/empty")) == (200, 202)
+        assert [post(path) for path in ("/either?data=true", "/untold?data=true")] == [406] * 2
 
 
 def test_one_handler_is_a_page_and_data(tmp_path: Any) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Generator
 from contextvars import ContextVar
+from typing import Annotated
 
 import pytest
 
-from quintet import App, CallNext, Request, Response, ThreadSettings
+from quintet import App, CallNext, Depends, Request, Response, ThreadSettings
 from quintet.errors import ServiceUnavailable
 from quintet.handlers.threads import ThreadPool
 from quintet.testing import AsyncClient, Client
@@ -166,3 +168,57 @@ def test_what_a_def_handler_sets_is_seen_by_the_middleware_around_it() -> None:
         assert client.get("/").text == "middleware"
         assert client.get("/").text == "middleware"
     assert seen == ["handler", "handler"]
+
+
+async def test_who_has_a_place_gets_a_thread_however_many_wait() -> None:
+    pool = ThreadPool(ThreadSettings(size=2))
+    free = threading.Semaphore(1)  # like a pool of connections that is smaller than that of threads
+    order: list[str] = []
+
+    async def request() -> None:
+        async with pool.place():
+            assert await pool.run_in_place(free.acquire, True, 5)
+            await asyncio.sleep(0)
+            await pool.run_in_place(order.append, "used")
+            await pool.run_in_place(free.release)
+
+    await asyncio.wait_for(asyncio.gather(*(request() for _ in range(20))), 4)
+    assert len(order) == 20
+    assert pool.pending == 0
+    pool.close()
+
+
+async def test_a_place_that_was_granted_to_one_who_went_away_goes_to_the_next() -> None:
+    pool = ThreadPool(ThreadSettings(size=1))
+    await pool.acquire()
+    first, second = (asyncio.ensure_future(pool.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    pool.release()
+    first.cancel()
+    await asyncio.wait_for(second, 2)
+    assert pool.pending == 1
+    pool.release()
+    assert pool.pending == 0
+
+
+def test_a_dependency_and_its_handler_share_a_place() -> None:
+    app = App(threads=ThreadSettings(size=2))
+    connections = threading.Semaphore(1)
+
+    def connection() -> Generator[int, None, None]:
+        assert connections.acquire(timeout=5)
+        yield 1
+        connections.release()
+
+    @app.get("/")
+    def handler(one: Annotated[int, Depends(connection)]) -> int:
+        return one
+
+    async def ask() -> None:
+        async with AsyncClient(app) as client:
+            answers = await asyncio.gather(*(client.get("/") for _ in range(30)))
+            assert {answer.status_code for answer in answers} == {200}
+
+    begin = time.monotonic()
+    asyncio.run(ask())
+    assert time.monotonic() - begin < 4

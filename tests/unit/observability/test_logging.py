@@ -18,7 +18,6 @@ from quintet.observability.logging import (
     RepeatFilter,
     RepeatLimiter,
     SafeHandler,
-    access_line,
     configure_logging,
 )
 
@@ -199,44 +198,7 @@ def test_a_terminal_gets_lines_with_color_and_a_file_gets_json() -> None:
     assert json.loads(file.getvalue())["where"].startswith(__file__)
 
 
-def access(**changes: Any) -> str:
-    values: dict[str, Any] = {
-        "json": True, "now": 1700000000.25, "client": "10.0.0.1", "method": "GET", "target": "/a", "status": 200,
-        "size": 12, "seconds": 0.00123,
-    }  # fmt: skip
-    return access_line(**{**values, **changes})
-
-
-def test_the_access_line_tells_the_request() -> None:
-    assert json.loads(access(request_id="r", user_agent="curl/8 (x)")) == {
-        "time": "2023-11-14T22:13:20.250Z", "level": "info", "logger": "quintet.access", "client": "10.0.0.1",
-        "method": "GET", "target": "/a", "status": 200, "size": 12, "ms": 1.23, "request_id": "r",
-        "user_agent": "curl/8 (x)",
-    }  # fmt: skip
-    assert access(json=False, request_id="r")[8:] == " 10.0.0.1 GET /a 200 12 B 1.23 ms [r]"
-
-
-@pytest.mark.parametrize("as_json", [True, False])
-def test_h1_h2_the_access_line_escapes_and_masks(as_json: bool) -> None:
-    line = access(json=as_json, target=f"{ATTACK}?token=hunter2&a=1", user_agent=f"{ATTACK} {SECRETS}", method='G"E\\T')
-    assert line.isprintable()
-    assert "hunter2" not in line
-    assert "a=1" in line
-    if as_json:
-        assert json.loads(line)["method"] == 'G"E\\T'
-
-
-@given(st.text(st.characters()), st.booleans())
-def test_an_access_line_takes_any_text(text: str, as_json: bool) -> None:
-    line = access(json=as_json, client=text, method=text, target=text, request_id=text, user_agent=text)
-    assert len(line.splitlines()) == 1
-    line.encode()
-    if as_json:
-        json.loads(line)
-
-
 def test_long_text_is_shortened() -> None:
-    assert len(access(target="/" + "a" * 10**6, user_agent="b" * 10**6)) < 3000
     stream = setup()
     logger.info("c" * 10**6)
     assert len(stream.getvalue()) < 30_000
@@ -264,3 +226,24 @@ def test_h3_the_limiter_does_not_grow() -> None:
     limiter = RepeatLimiter(max_keys=10)
     assert all(limiter.admit(n) == 0 for n in range(1000))
     assert len(limiter._windows) == 10
+
+
+def test_h3_identical_warnings_are_limited_and_errors_are_not() -> None:
+    stream = setup(json=False, repeat=3)
+    for n in range(50):
+        logger.warning("the cache is away")
+        logger.warning("order %d is late", n)
+        logger.error("order lost")
+        logging.getLogger("quintet.server").warning("malformed request %d", n)
+    shown = lines(stream)
+    assert sum("the cache is away" in line for line in shown) == 3
+    assert sum("is late" in line for line in shown) == 50, "warnings of the app that differ are all shown"
+    assert sum("order lost" in line for line in shown) == 50
+    assert sum("malformed request" in line for line in shown) == 3, "what clients cause counts as one text"
+
+
+def test_without_a_limit_every_warning_is_shown() -> None:
+    stream = setup(json=False, repeat=0)
+    for _ in range(50):
+        logger.warning("the cache is away")
+    assert len(lines(stream)) == 50

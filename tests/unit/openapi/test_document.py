@@ -304,7 +304,11 @@ def test_errors_are_those_that_the_route_can_answer_with(app: App):
     @app.post("/", timeout=1)
     async def add(item: Item) -> Item: ...
 
+    @app.post("/moved")
+    async def moved() -> Redirect: ...
+
     assert set(operation(app, "/plain")["responses"]) == {"200", "400"}
+    assert set(operation(app, "/moved", "post")["responses"]) == {"303", "400"}
     assert set(operation(app, "/{key}")["responses"]) == {"200", "400", "404"}
     assert set(operation(app, "/", "post")["responses"]) == {"200", "400", "406", "413", "415", "422", "503"}
 
@@ -484,3 +488,13 @@ def test_one_version_of_versioned_routes_is_described():
     newer = build_document(app, version="2")["paths"]["/"]["get"]
     assert newer["operationId"] == "second"
     assert newer["parameters"][0]["name"] == "X-API-Version"
+
+
+def test_a_route_without_the_guards_of_its_groups_is_documented_too() -> None:
+    app = App()
+
+    @app.get("/bare", bare=True)
+    async def bare() -> str:
+        return "bare"
+
+    assert "/bare" in build_document(app)["paths"]

@@ -486,3 +486,20 @@ async def test_a_body_is_validated(app: App) -> None:
     headers = host((b"content-length", b"5"), (b"content-type", b"application/json"))
     server = await Server(app, posted(b"[1,2]"), method="POST", path="/numbers", headers=headers).call()
     assert server.body == b"3"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/hello/Ada", 400), ("/readyz/", 400)]
+)
+async def test_probes_are_answered_for_any_host(path: str, status: int) -> None:
+    guarded = App(docs=False, allowed_hosts=["example.com"])
+    server = await get(guarded, path, headers=[(b"host", b"10.1.2.3:8000")])
+    assert server.sent[0]["status"] == status
+
+
+async def test_the_access_log_knows_the_version_of_http(app: App) -> None:
+    seen: list[str] = []
+    app.access_log = lambda request, status, length, seconds: seen.append(request.connection.http_version())
+    await get(app, "/hello/Ada")
+    await get(app, "/hello/Ada", http_version="2")
+    assert seen == ["1.1", "2"]

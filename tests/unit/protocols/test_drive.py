@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import selectors
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quintet.protocols.drive import SUSPENDED, Driver
+from quintet.protocols.drive import SPELL, SUSPENDED, Driver
+
+T = TypeVar("T")
 
 variable: ContextVar[str] = ContextVar("variable", default="")
 
@@ -327,7 +331,72 @@ async def test_async_generators_and_locks_work(driver: Driver) -> None:
     assert [o.told() for o in outcomes] == [(3, "")] * 5
 
 
-# A program is run by the driver and by plain asyncio; both must end alike.
+class Remembered:
+    tasks = 0
+
+
+@driven
+async def test_what_has_suspended_begins_as_a_task_until_it_is_looked_at_again(driver: Driver) -> None:
+    habit, suspends = Remembered(), True
+
+    async def handler() -> str:
+        if suspends:
+            await asyncio.sleep(0)
+        return variable.get()
+
+    async def run_once() -> bool:
+        context = copy_context()
+        context.run(variable.set, "its own")
+        done: asyncio.Future[tuple[Any, BaseException | None]] = asyncio.get_running_loop().create_future()
+        told = lambda result, error: done.set_result((result, error))  # noqa: E731
+        outcome = driver.start_by_habit(habit, handler(), context, told)
+        if outcome is not SUSPENDED:
+            assert outcome == "its own"
+            return True
+        assert await asyncio.wait_for(done, 5) == ("its own", None)
+        return False
+
+    assert not await run_once()
+    assert habit.tasks == SPELL
+    suspends = False
+    assert [await run_once() for _ in range(SPELL + 2)] == [False] * SPELL + [True] * 2
+
+
+@driven
+async def test_a_task_that_is_cancelled_before_it_begins_closes_its_coroutine(driver: Driver) -> None:
+    begun = False
+
+    async def handler() -> None:
+        nonlocal begun
+        begun = True
+
+    coro, outcome = handler(), Outcome()
+    assert driver.start_task(coro, copy_context(), outcome.set) is SUSPENDED
+    assert driver.task is not None
+    driver.task.cancel()
+    await asyncio.wait_for(outcome.done, 5)
+    assert (outcome.told(), begun, coro.cr_frame) == ((None, "CancelledError"), False, None)
+
+
+@driven
+async def test_the_end_of_a_task_is_told_in_nobodys_context(driver: Driver) -> None:
+    async def handler() -> None:
+        variable.set("a request's own")
+
+    seen: list[str] = []
+    done = asyncio.get_running_loop().create_future()
+
+    def told(result: Any, error: BaseException | None) -> None:
+        seen.append(variable.get())
+        done.set_result(None)
+
+    driver.start_task(handler(), copy_context(), told)
+    await asyncio.wait_for(done, 5)
+    assert seen == [""]
+
+
+# A program is run by the driver and by plain asyncio; both must end alike. Python 3.12 and later also have eager tasks,
+# whose first step runs at once, as the driver's does.
 
 STEPS = st.sampled_from(
     ["sleep", "pause", "future", "raise", "exit", "catch", "shield", "timeout", "self-cancel", "uncancel", "set", "read", "task",
@@ -390,7 +459,40 @@ async def perform(step: str, log: list[str], name: str, task: asyncio.Task[Any])
             group.create_task(asyncio.sleep(0))
 
 
-async def play(programs: list[tuple[list[str], int | None]], driver: Driver | None) -> list[tuple[Any, str, list[str]]]:
+EAGER: Any = getattr(asyncio, "eager_task_factory", None)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop whose time stands still while something runs, and jumps to the next timer when nothing does."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(JumpingSelector(self))
+
+    def time(self) -> float:
+        return self.now
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: JumpingLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout:
+            self.loop.now += timeout
+        return super().select(0)
+
+
+def run_jumping(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine so that its timers end in the same order on every machine, and at once."""
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(main)
+
+
+async def play(
+    programs: list[tuple[list[str], int | None]], driver: Driver | None, *, eager: bool = False
+) -> list[tuple[Any, str, list[str]]]:
     """Run programs at once; cancel each after so many turns of the loop."""
     loop = asyncio.get_running_loop()
     logs: list[list[str]] = [[] for _ in programs]
@@ -401,7 +503,9 @@ async def play(programs: list[tuple[list[str], int | None]], driver: Driver | No
             outcome = start(driver, coro)
         else:
             outcome = Outcome()
-            outcome.task = task = loop.create_task(coro, context=copy_context())
+            context = copy_context()
+            task = EAGER(loop, coro, context=context) if eager else loop.create_task(coro, context=context)
+            outcome.task = task
             task.add_done_callback(lambda t, o=outcome: _tell(t, o))
         outcomes.append(outcome)
         if cancel is not None and outcome.task is not None:
@@ -429,13 +533,52 @@ def test_alone_a_program_ends_as_in_a_task_of_its_own(steps: list[str]) -> None:
         await asyncio.sleep(0)
         return plain, ours
 
-    plain, ours = asyncio.run(main())
+    plain, ours = run_jumping(main())
     (result, _error, log), (_, plain_error, plain_log) = ours[0], plain[0]
     assert log == plain_log
     if (result, plain_error) == ("ended", "CancelledError"):
         assert "self-cancel" in steps  # it ended without waiting again: asyncio drops its result, the driver does not
     else:
         assert ours == plain
+
+
+@pytest.mark.skipif(EAGER is None, reason="this Python has no eager tasks")
+@given(st.lists(STEPS, max_size=7))
+def test_alone_a_program_ends_as_in_an_eager_task(steps: list[str]) -> None:
+    async def main() -> tuple[Any, Any]:
+        eager = await play([(steps, None)], None, eager=True)
+        driver = Driver(asyncio.get_running_loop(), spares=1)
+        await asyncio.sleep(0)
+        ours = await play([(steps, None)], driver)
+        driver.close()
+        await asyncio.sleep(0)
+        return eager, ours
+
+    eager, ours = run_jumping(main())
+    (result, _error, log), (_, eager_error, eager_log) = ours[0], eager[0]
+    assert log == eager_log
+    if (result, eager_error) == ("ended", "CancelledError"):
+        assert "self-cancel" in steps
+    else:
+        assert ours == eager
+
+
+@pytest.mark.skipif(EAGER is None, reason="this Python has no eager tasks")
+@given(PROGRAMS)
+def test_together_programs_that_nobody_cancels_end_as_eager_tasks(programs: list[tuple[list[str], int | None]]) -> None:
+    uncancelled = [([step for step in steps if step != "self-cancel"], None) for steps, _ in programs]
+
+    async def main() -> tuple[Any, Any]:
+        eager = await play(uncancelled, None, eager=True)
+        driver = Driver(asyncio.get_running_loop(), spares=2)
+        await asyncio.sleep(0)
+        ours = await play(uncancelled, driver)
+        driver.close()
+        await asyncio.sleep(0)
+        return eager, ours
+
+    eager, ours = run_jumping(main())
+    assert ours == eager
 
 
 @given(PROGRAMS)
@@ -456,7 +599,7 @@ def test_together_programs_end_once_and_disturb_no_other(programs: list[tuple[li
             await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(main())
+    run_jumping(main())
 
 
 def test_a_driver_is_not_entered_while_closed() -> None:
@@ -474,7 +617,7 @@ def test_a_driver_is_not_entered_while_closed() -> None:
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(main())
+    run_jumping(main())
 
 
 @pytest.mark.parametrize("spares", [0, 1, 4])
@@ -491,4 +634,23 @@ def test_any_number_of_spares_will_do(spares: int) -> None:
         assert [o.result for o in outcomes] == list(range(9))
         driver.close()
 
-    asyncio.run(main())
+    run_jumping(main())
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_loop_that_is_thrown_away_complains_of_lost_handlers_alone(suspended: bool) -> None:
+    loop = asyncio.new_event_loop()
+    told: list[str] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+
+    async def main() -> None:
+        driver = Driver(asyncio.get_running_loop(), spares=2)
+        await asyncio.sleep(0)
+        if suspended:
+            start(driver, asyncio.sleep(60))
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+    loop.close()
+    gc.collect()
+    assert told == ["Task was destroyed but it is pending!"] * suspended

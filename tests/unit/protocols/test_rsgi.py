@@ -260,3 +260,9 @@ async def test_callbacks_run_after_the_answer(app: App) -> None:
     protocol = Protocol()
     await app.__rsgi__(Scope(path="/after"), protocol)
     assert seen == [200]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/other", 400)])
+async def test_probes_are_answered_for_any_host(path: str, status: int) -> None:
+    guarded = App(docs=False, allowed_hosts=["example.com"])
+    assert (await call(guarded, path=path)).status == status

@@ -371,3 +371,19 @@ def test_a_forked_child_starts_again(app: App) -> None:
     finally:
         os.close(reader)
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/other", 400)])
+def test_probes_are_answered_for_any_host(path: str, status: int) -> None:
+    guarded = App(docs=False, allowed_hosts=["example.com"])
+    try:
+        assert call(guarded, path, HTTP_HOST="10.1.2.3:8000").status == status
+    finally:
+        background_of(guarded).close()
+
+
+def test_the_access_log_knows_the_version_of_http(app: App) -> None:
+    seen: list[str] = []
+    app.access_log = lambda request, status, length, seconds: seen.append(request.connection.http_version())
+    call(app, "/hello/Ada", SERVER_PROTOCOL="HTTP/1.0")
+    assert seen == ["1.0"]

@@ -334,3 +334,17 @@ def test_the_innermost_error_handler_answers() -> None:
     with Client(app) as client:
         assert client.get("/x").text == "app"
         assert client.get("/r/x").text == "router"
+
+
+def test_a_bare_route_is_surrounded_by_nothing_of_its_groups() -> None:
+    async def guard(request: Any) -> None: ...
+    async def own(request: Any) -> None: ...
+    async def middleware(request: Any, call_next: Any) -> Any: ...
+
+    router = Router("/in", guards=[guard], middleware=[middleware])
+    router.get("/a", guards=[own])(lambda: None)
+    router.get("/b", guards=[own], bare=True)(lambda: None)
+    surrounded, bare = router.flatten()
+    assert (surrounded.options.get("guards"), surrounded.options.get("middleware")) == ([guard, own], [middleware])
+    assert list(bare.options.get("guards", ())) == [own]
+    assert list(bare.options.get("middleware", ())) == []

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from quintet.handlers.params import Body
 from quintet.http.limits import Limits
 from quintet.http.request import Request
 from quintet.http.response import Response
-from quintet.protocols.native import NativeServer
+from quintet.protocols.native_server import NativeServer
 from quintet.server.http1 import Http1Protocol
 
 app = Application(request_id=False, limits=Limits(body=2000, url=300, header_block=2000, header_count=20, pipeline=3))
@@ -93,6 +95,9 @@ class FakeTransport:
 
     def write_eof(self) -> None:
         self.ended = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def is_closing(self) -> bool:
         return self.closed
@@ -218,6 +223,12 @@ def test_where_a_stream_is_cut_makes_no_difference(
     [
         get("/later/1") + post("/stream", b"hello") + chunked("/stream", [3, 4]) + get("/now/2", "Connection: close"),
         post("/json", b'{"a":1}', JSON) + get("/nothing") + post("/json", b"[1,", JSON) + get("/fail"),
+        # extensions, trailers, an escaped path, HEAD, an empty line between requests
+        b"POST /stream HTTP/1.1\r\nHost: a\r\ntransfer-encoding: Chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n"
+        + get("/now/%34")
+        + b"\r\n"
+        + get("/now/5").replace(b"GET", b"HEAD")
+        + get("/now/6").replace(b"1.1", b"1.0"),
     ],
 )
 def test_a_stream_may_be_cut_everywhere(data: bytes) -> None:
@@ -297,7 +308,7 @@ def check_answers(found: FakeTransport) -> None:
     """Only whole lines of answers, no server error but those asked for."""
     for part in answers(found):
         status = int(part[:3])
-        assert status in (100, 200, 400, 404, 405, 411, 413, 414, 415, 417, 422, 426, 431, 501, 505) or (
+        assert status in (100, 200, 400, 404, 405, 406, 411, 413, 414, 415, 417, 422, 426, 431, 501, 505) or (
             status == 500 and b"the server failed to answer" in part
         ), part[:200]
     assert found.written == b"" or found.written.startswith(b"HTTP/1.1 ")
@@ -335,6 +346,49 @@ def test_many_waiting_requests_need_no_deep_stack() -> None:
         assert found.closed
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        get("/now/1"),
+        get("/later/1"),
+        get("/now/1", *["X: a"] * 200),
+        get("/now/1", "Connection: close"),
+        post("/stream", b"x" * 50),
+        post("/stream", b"x" * 50)[:-10],
+        chunked("/stream", [3, 4]),
+        chunked("/stream", [3, 4])[:-3],
+        b"GET / nonsense\r\n\r\n",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("tasks", [0, 1])
+def test_a_connection_that_has_ended_is_freed_at_once(data: bytes, tasks: int) -> None:
+    async def main() -> None:
+        for method, path in (("GET", "/now/1"), ("GET", "/later/1"), ("POST", "/stream")):
+            app.dispatcher.find(method, path)[0].tasks = tasks
+        server = NativeServer(app.dispatcher, asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        protocol = Http1Protocol(server)
+        transport = FakeTransport()
+        protocol.connection_made(transport)  # type: ignore[arg-type]
+        if data:
+            protocol.data_received(data)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert sys.getrefcount(protocol) == 2, "something still refers to the connection"
+        server.close()
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 def test_the_version_belongs_to_the_request() -> None:

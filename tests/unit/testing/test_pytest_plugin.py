@@ -28,7 +28,8 @@ INI = "[pytest]\nasyncio_mode = auto\npythonpath = .\nasyncio_default_fixture_lo
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    off = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")  # they take seconds to load
+    names = ("cacheprovider", "faker", "schemathesis", "hypothesispytest")  # they take seconds to load
+    off = [word for name in names for word in ("-p", f"no:{name}")]
     return pytester.runpytest_subprocess(*off, *arguments)
 
 
