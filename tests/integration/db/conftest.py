@@ -14,16 +14,16 @@ from tests.integration.own_database import Require, server_database
 KINDS = ("sqlite", "memory", "postgres", "mariadb")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_url(require_service: Require) -> Generator[str, None, None]:
-    """The URL of a PostgreSQL database that lives as long as the run."""
+    """The URL of a PostgreSQL database of the module's own."""
     with server_database("postgres", require_service) as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mariadb_url(require_service: Require) -> Generator[str, None, None]:
-    """The URL of a MariaDB database that lives as long as the run."""
+    """The URL of a MariaDB database of the module's own."""
     with server_database("mariadb", require_service) as url:
         yield url
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 from msgspec import Meta
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from quintet import App
 from quintet.db import Database, Mapped, Model, Session, SyncSession, Use, Versioned, primary_key
@@ -19,6 +19,7 @@ from quintet.errors import ConfigurationError
 from quintet.resources import forget_expired, resource
 from quintet.resources.idempotency import IdempotencyKey
 from quintet.testing import AsyncClient
+from tests.integration.db.migrated import empty, with_driver
 
 JSON = {"accept": "application/json"}
 HTML = {"accept": "text/html", "origin": "https://testserver", "sec-fetch-site": "same-origin"}
@@ -103,8 +104,8 @@ async def test_keys_are_in_the_transaction_of_their_rows(client: AsyncClient, ar
 
 
 async def test_the_table_of_keys_comes_by_a_migration_to_the_database_that_needs_it(url: str, tmp_path: Path) -> None:
+    empty(with_driver(url))
     archives = Database(url, name="archives")
-    await archives.drop_all(Archives)
     plugins = [archives, Migrations(database="archives", folder=tmp_path, on_start="ignore")]
     app = App(plugins=plugins)
     app.include(resource(Leaf, idempotency=True))
@@ -117,11 +118,8 @@ async def test_the_table_of_keys_comes_by_a_migration_to_the_database_that_needs
         assert any("leaf" in message for message in left)
         assert [m for m in left if "quintet_idempotency" in m] == []
     finally:
-        await archives.drop_all(Archives)
-        async with archives.session() as db:
-            for table in ("alembic_version", "quintet_migration_steps"):
-                await db.execute(text(f"DROP TABLE IF EXISTS {table}"))
         await archives.dispose()
+        empty(with_driver(url))
 
 
 @pytest.mark.parametrize(("plugins", "has"), [([], "has none"), ([Database("sqlite://")], "has 'default'")])

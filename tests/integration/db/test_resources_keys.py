@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from quintet import App
 from quintet.db import Database, Mapped, Model, SoftDelete, Versioned, column, primary_key
@@ -17,6 +17,7 @@ from quintet.db.migrations.review import drift
 from quintet.resources import resource
 from quintet.resources.idempotency import IdempotencyKey, forget_expired
 from quintet.testing import AsyncClient
+from tests.integration.db.migrated import empty, with_driver
 
 
 class Orders(Model, database="default"):
@@ -155,8 +156,8 @@ async def test_a_deleted_row_stays_in_the_table_where_its_model_says_so(client: 
 
 
 async def test_the_table_of_keys_comes_by_a_migration(url: str, tmp_path: Path) -> None:
+    empty(with_driver(url))
     database = Database(url)
-    await database.drop_all(Model)
     app = App(plugins=[database, Migrations(folder=tmp_path, on_start="ignore")])
     app.include(resource(Purchase, idempotency=True))
     [target] = targets_of(app)
@@ -168,8 +169,5 @@ async def test_the_table_of_keys_comes_by_a_migration(url: str, tmp_path: Path) 
         async with database.session() as db:
             db.add(IdempotencyKey(id="a", fingerprint="b", expires_at=datetime.now(UTC)))
     finally:
-        await database.drop_all(Model)
-        async with database.session() as db:
-            for table in ("alembic_version", "quintet_migration_steps"):
-                await db.execute(text(f"DROP TABLE IF EXISTS {table}"))
         await database.dispose()
+        empty(with_driver(url))
