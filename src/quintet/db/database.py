@@ -169,6 +169,7 @@ class Database(Plugin):
             explain(error)
             raise
         finally:
+            session.end()
             await finished(session.close())
 
     @contextmanager
@@ -182,6 +183,7 @@ class Database(Plugin):
             explain(error)
             raise
         finally:
+            session.ended = True
             session.close()
 
     # -- health -----------------------------------------------------------------------------------------------------

@@ -270,11 +270,11 @@ class unit:  # noqa: N801 - it reads like a function: `async with unit(database,
             if exc is not error:
                 raise
         finally:
+            session.end()  # first: statements of tasks that wait for their turn are refused
             if session.in_transaction():
                 await finished(_close(session))
             elif not session.is_plain and (error is not None or session.mode == "write"):
                 session.expunge_all()
-            session.end()
 
 
 @contextmanager

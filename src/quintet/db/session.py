@@ -28,8 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from quintet.db.errors import NoRow, ReadOnlySession, SessionClosed
+from quintet.db.errors import NoRow, ReadOnlySession
 from quintet.db.listeners import ENDS, changed_by_others
+from quintet.db.turns import Block, in_turn, lock_of, refuse_ended
 from quintet.schema.struct import Struct
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ Ts = TypeVarTuple("Ts")
 Mode: TypeAlias = Literal["read", "write"]
 #: What SQLAlchemy's constructor sets; made when it is asked for.
 _INNER = frozenset({"sync_session", "_proxied", "_async_bind", "_async_binds"})
+#: What SQLAlchemy's session does for several tasks in turn; `scalars` is an `execute`.
+_ORDERED = ("connection", "delete", "delete_all", "execute", "flush", "get", "get_one", "invalidate", "merge",
+            "merge_all", "refresh", "reset", "run_sync", "scalar")  # fmt: skip
 #: What a compiled query is asked for.
 Verb: TypeAlias = Literal["one", "first", "many", "page", "after", "stream", "change", "change_all"]
 
@@ -112,8 +116,7 @@ class SyncSession(orm.Session):
 
     def get_bind(self, mapper: Any = None, **options: Any) -> Any:
         """Return the engine for a model: that of its database, for reading a replica's where there is one."""
-        if self.ended:
-            raise _closed()
+        refuse_ended(self)
         own: str = "default" if mapper is None else getattr(mapper.class_, "__database__", "default")
         return _engine_of(self.database, own, self._engines, self.mode, self.is_async)
 
@@ -230,7 +233,14 @@ class Session(AsyncSession):
         if options:
             self._make_inner()
 
-    if not TYPE_CHECKING:  # it would make every name an attribute
+    if not TYPE_CHECKING:  # the first has SQLAlchemy's types, the second would make every name an attribute
+
+        async def stream_scalars(self, *values: Any, **named: Any) -> Any:
+            """Return a result whose first values are read as they are asked for, as SQLAlchemy does."""
+            async with lock_of(self):
+                refuse_ended(self)
+                result = await super().stream(*values, **named)
+            return result.scalars()
 
         def __getattr__(self, name: str) -> Any:
             if name in _INNER and "_engines" in self.__dict__:
@@ -259,8 +269,7 @@ class Session(AsyncSession):
 
     def find_engine(self, own: str) -> Engine:
         """Return the engine for models of a database, without SQLAlchemy's session."""
-        if self.ended:
-            raise _closed()
+        refuse_ended(self)
         database = self.database
         if own == "default" and not database.replicas:  # PERF: the same as below, by the shortest way
             return database.primary.bind(self.mode, is_async=True)
@@ -286,7 +295,8 @@ class Session(AsyncSession):
                 return
         elif self.is_plain and not changed_by_others(self.sync_session_class, ENDS):
             return
-        await super().commit()
+        async with lock_of(self):
+            await super().commit()
 
     async def rollback(self) -> None:
         """Roll the transaction back."""
@@ -295,14 +305,24 @@ class Session(AsyncSession):
                 return
         elif self.is_plain:
             return
-        await super().rollback()
+        async with lock_of(self):
+            await super().rollback()
 
     async def close(self) -> None:
         """Roll back what is open and let go of every object."""
         if self._lean is not None:
             await self._lean.rollback(self)
         if not self.is_plain:
-            await super().close()
+            async with lock_of(self):
+                await super().close()
+
+    def begin(self) -> Block:
+        """Begin a transaction: `async with db.begin(): …` commits at its end."""
+        return Block(self)
+
+    def begin_nested(self) -> Block:
+        """Open a savepoint, as `savepoint` does."""
+        return Block(self, nested=True)
 
     def savepoint(self) -> AbstractAsyncContextManager[Any]:
         """Open a savepoint: `async with db.savepoint(): …`; an exception inside takes back what was done inside."""
@@ -387,7 +407,9 @@ class Session(AsyncSession):
         return self._stream(query, batch)
 
     async def _stream(self, query: Any, batch: int) -> AsyncIterator[Any]:
-        result: Any = await super().stream(query, execution_options={"yield_per": batch})
+        async with lock_of(self):
+            refuse_ended(self)
+            result: Any = await super().stream(query, execution_options={"yield_per": batch})
         flow = _flow_of(result) if self.database.dialect in ("mysql", "mariadb") else None
         try:
             items = result.scalars() if len(result.keys()) == 1 else result
@@ -403,19 +425,16 @@ class Session(AsyncSession):
                 flow.end()
 
 
+for _name in _ORDERED:
+    setattr(Session, _name, in_turn(_name))
+
+
 def _flow_of(result: Any) -> Flow | None:
     from quintet.db.drivers.mysql import flow_of
 
     found = result._real_result
     connection = getattr(getattr(found, "raw", None) or found, "connection", None)
     return None if connection is None else flow_of(connection.connection.dbapi_connection)
-
-
-def _closed() -> SessionClosed:
-    return SessionClosed(
-        "this session ended with its request; what goes on afterwards opens one of its own: "
-        "`async with database.session() as db`, or `with database.sync_session() as db`"
-    )
 
 
 def _engine_of(database: Database, own: str, engines: dict[str, Engine], mode: Mode, is_async: bool) -> Engine:

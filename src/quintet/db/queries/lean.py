@@ -7,7 +7,6 @@ it over at any point, and does at the first use of anything but compiled queries
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +14,7 @@ from quintet.db.listeners import ENDS, changed_by_others
 from quintet.db.queries import lease
 from quintet.db.queries.failures import mark_failed, translate
 from quintet.db.sqlite import MODE
+from quintet.db.turns import lock_of, refuse_ended
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,15 +23,7 @@ if TYPE_CHECKING:
     from quintet.db.queries.run_async import AsyncRunner
     from quintet.db.session import Session, SyncSession
 
-__all__ = ["Lean", "begin_lean", "lock_of"]
-
-
-def lock_of(session: Session) -> asyncio.Lock:
-    """Return the lock that orders the statements of a session."""
-    found = session.__dict__.get("_lock")
-    if found is None:
-        found = session.__dict__["_lock"] = asyncio.Lock()
-    return found
+__all__ = ["Lean", "begin_lean"]
 
 
 def _may_lean(session: Session, runner: AsyncRunner, engine: Engine) -> bool:
@@ -71,6 +63,7 @@ async def begin_lean(session: Session, runner: AsyncRunner, place: str) -> Lean 
     async with lock_of(session):
         if session._lean is not None or not session.is_plain:  # under gather, another statement was first
             return session._lean
+        refuse_ended(session)
         return await _begin(session, runner, engine)
 
 
@@ -84,8 +77,9 @@ async def _begin(session: Session, runner: AsyncRunner, engine: Engine) -> Lean 
     if record is None:
         record = await lease.acquire(pool)
     lean = Lean(runner, engine, pool, record)
-    if not session.is_plain:  # something else began while a connection was waited for
+    if not session.is_plain or session.ended:  # something else began or ended while a connection was waited for
         await lean._release()
+        refuse_ended(session)
         return None
     driver.open(lean.dbapi)
     session._lean = lean

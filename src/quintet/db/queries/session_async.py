@@ -29,8 +29,9 @@ from quintet.db.queries.common import (
     usable,
 )
 from quintet.db.queries.failures import mark_failed, refuse_failed
-from quintet.db.queries.lean import begin_lean, lock_of
+from quintet.db.queries.lean import begin_lean
 from quintet.db.queries.run_async import AsyncRunner, async_runner
+from quintet.db.turns import lock_of, refuse_ended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -166,6 +167,7 @@ async def stream(session: Session, bound: Bound, size: int) -> AsyncGenerator[li
 async def _run(session: Session, function: Callable[[], Any]) -> Any:
     """Run something of SQLAlchemy's, not at the same time as a compiled query on the session's connection."""
     async with lock_of(session):
+        refuse_ended(session)
         return await greenlet_spawn(function)
 
 
@@ -213,6 +215,7 @@ async def _connection(session: Session, runner: AsyncRunner, plan: Plan) -> Any:
 
     It is looked up once per transaction and per savepoint: looking it up is what begins them.
     """
+    refuse_ended(session)
     lean = session._lean
     if lean is not None and lean.runner is runner:
         return lean.dbapi
