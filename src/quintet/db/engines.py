@@ -361,6 +361,10 @@ def connect_arguments(url: URL, driver: str, pool: PoolOptions, tls: TLS) -> tup
             arguments = {"tcp_connect_timeout": seconds}
             if tls.mode in ("require", "verify"):
                 arguments |= {"protocol": "tcps", "ssl_context": tls.context()}
+        case "aiosqlite":
+            from quintet.db.drivers.hops import open_connection
+
+            arguments = {"timeout": 5.0, "async_creator_fn": open_connection}
         case _:
             arguments = {"timeout": 5.0}
     return url.set(query=query), arguments

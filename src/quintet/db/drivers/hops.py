@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.util import EMPTY_DICT
 from sqlalchemy.util.concurrency import await_
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-__all__ = ["HopConnection", "WriteLine", "in_one_hop"]
+__all__ = ["HopConnection", "WriteLine", "in_one_hop", "open_connection"]
 
 #: Seconds until a transaction asks SQLite itself, whoever is before it in the line.
 PATIENCE = 5.0
@@ -256,6 +257,18 @@ class HopConnection(AsyncAdapt_aiosqlite_connection):
     def _terminate_force_close(self) -> None:
         self._leave()
         super()._terminate_force_close()
+
+
+async def open_connection(*values: Any, **options: Any) -> Any:
+    """Open a connection of aiosqlite; where the caller is cancelled meanwhile, it is closed when it has opened."""
+    connection = aiosqlite.connect(*values, **options)
+    connection._thread.daemon = True  # it waits for work, and must not keep the process
+    opening = asyncio.ensure_future(connection)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(lambda done: done.exception() or connection.stop())
+        raise
 
 
 def in_one_hop(connection: Any) -> Any:
