@@ -261,7 +261,7 @@ class HopConnection(AsyncAdapt_aiosqlite_connection):
 
 async def open_connection(*values: Any, **options: Any) -> Any:
     """Open a connection of aiosqlite; where the caller is cancelled meanwhile, it is closed when it has opened."""
-    connection = aiosqlite.connect(*values, **options)
+    connection: Any = aiosqlite.connect(*values, **options)
     connection._thread.daemon = True  # it waits for work, and must not keep the process
     opening = asyncio.ensure_future(connection)
     try:
