@@ -263,7 +263,7 @@ async def open_connection(*values: Any, **options: Any) -> Any:
     """Open a connection of aiosqlite; where the caller is cancelled meanwhile, it is closed when it has opened."""
     connection: Any = aiosqlite.connect(*values, **options)
     connection._thread.daemon = True  # it waits for work, and must not keep the process
-    opening = asyncio.ensure_future(connection)
+    opening: asyncio.Future[Any] = asyncio.ensure_future(connection)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
