@@ -191,7 +191,7 @@ def test_ctrl_c_in_a_terminal_reaches_everyone_and_ends_in_order(folder: Path) -
     with Supervised("--workers", "2", folder=folder) as server, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(server.ask, "/slow?seconds=1")
         wait_until(lambda: server.status()["totals"]["requests"] >= 1)
-        for process in [psutil.Process(server.pid), *server.workers()]:
+        for process in [*server.workers(), psutil.Process(server.pid)]:
             process.send_signal(signal.SIGINT)
         assert answer.result()["pid"]
         assert server.process.wait(PATIENCE) == 0
