@@ -1,5 +1,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false
+# --8<-- [start:plugin]
 from __future__ import annotations
 
 from collections.abc import Generator
@@ -10,9 +11,8 @@ import peewee
 
 from quintet import App, Plugin, Struct
 from quintet.app import Application
-from quintet.errors import NotFound
+from quintet.errors import Conflict, NotFound
 
-# --8<-- [start:plugin]
 _state: ContextVar[dict[str, Any]] = ContextVar("peewee")
 
 
@@ -77,9 +77,18 @@ class NoteOut(Struct):
 app = App(plugins=[PeeweePlugin(database)])
 
 
+@app.command()
+def create_tables(db: peewee.Database) -> None:
+    """Make the tables that are missing."""
+    db.create_tables([Note])
+
+
 @app.post("/notes", status=201)
 def add(note: NoteIn, db: peewee.Database) -> NoteOut:
-    made: Any = Note.create(text=note.text)
+    try:
+        made: Any = Note.create(text=note.text)
+    except peewee.IntegrityError:
+        raise Conflict("this note is there already") from None
     return NoteOut(id=made.id, text=made.text)
 
 

@@ -1,3 +1,4 @@
+# --8<-- [start:plugin]
 from __future__ import annotations
 
 import os
@@ -11,7 +12,6 @@ from quintet import App, Plugin, Struct
 from quintet.app import Application
 from quintet.errors import Conflict, NotFound
 
-# --8<-- [start:plugin]
 Connection: TypeAlias = PoolConnectionProxy
 
 
@@ -47,6 +47,13 @@ class AsyncpgPlugin(Plugin):
 # --8<-- [start:app]
 url = os.environ.get("NOTES_DATABASE_URL", "postgresql://localhost/notes")
 app = App(plugins=[AsyncpgPlugin(url)])
+
+
+@app.command()
+async def create_tables(db: Connection) -> None:
+    """Make the tables that are missing."""
+    columns = "id serial PRIMARY KEY, text text UNIQUE"
+    await db.execute(f"CREATE TABLE IF NOT EXISTS note ({columns})")
 
 
 class NoteIn(Struct):

@@ -13,14 +13,8 @@ class Reading(Struct):
     value: float
 
 
-@app.get("/readings")
+@app.get("/readings", produces=("jsonl", "csv"))
 async def readings() -> AsyncIterator[Reading]:
-    for second in range(3):
-        yield Reading(second=second, value=second / 2)
-
-
-@app.get("/readings.csv", produces=("csv",))
-def readings_csv() -> Iterator[Reading]:
     for second in range(3):
         yield Reading(second=second, value=second / 2)
 

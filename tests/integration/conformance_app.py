@@ -74,6 +74,10 @@ class Item(Struct):
     tags: tuple[str, ...] = ()
 
 
+class Row(Struct):
+    number: int
+
+
 class Person(Struct):
     name: str
     age: int
@@ -241,6 +245,12 @@ async def stream() -> Stream:
 @app.get("/stream-sync")
 def stream_sync() -> Iterator[int]:
     yield from range(5)
+
+
+@app.get("/stream-rows", produces=("csv", "jsonl"))
+async def stream_rows() -> AsyncIterator[Row]:
+    for number in range(2):
+        yield Row(number=number)
 
 
 @app.get("/stream-big")

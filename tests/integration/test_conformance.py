@@ -446,6 +446,26 @@ def test_streams_arrive_whole(server: Server, path: str) -> None:
     assert server.client.get(path).text == "0\n1\n2\n3\n4\n"
 
 
+@pytest.mark.parametrize(
+    ("accept", "content_type", "body"),
+    [
+        ("*/*", "text/csv; charset=utf-8", "number\r\n0\r\n1\r\n"),
+        ("text/csv;q=0.1, application/jsonl", "application/jsonl", '{"number":0}\n{"number":1}\n'),
+    ],
+)
+def test_a_stream_has_the_format_that_is_asked_for(server: Server, accept: str, content_type: str, body: str) -> None:
+    answer = server.client.get("/stream-rows", headers={"accept": accept})
+    assert (answer.headers["content-type"], answer.headers["vary"], answer.text) == (content_type, "accept", body)
+    head = server.client.head("/stream-rows", headers={"accept": accept})
+    assert (head.headers["content-type"], head.headers["vary"], head.content) == (content_type, "accept", b"")
+
+
+def test_a_stream_in_no_format_that_is_accepted_is_406(server: Server) -> None:
+    answer = server.client.get("/stream-rows", headers={"accept": "image/png"})
+    assert (answer.status_code, answer.headers["vary"]) == (406, "accept")
+    assert answer.json()["detail"] == "this can be answered as text/csv, application/jsonl"
+
+
 def test_a_stream_arrives_piece_by_piece(server: Server) -> None:
     with server.client.stream("GET", "/endless") as answer:
         first = next(answer.iter_raw())

@@ -105,7 +105,7 @@ def test_commands_on_the_pages_exist_with_their_options() -> None:
         (page.name, shlex.split(line, comments=True))
         for page in DOCS.rglob("*.md")
         for line in re.findall(r"^ *\$ quintet (.+)$", page.read_text(), re.MULTILINE)
-        if line.split()[0] != "search"  # a command of an example
+        if line.split()[0] not in ("search", "create-tables")  # commands of examples
     ]
     assert len(commands) >= 10
     for page, words in commands:

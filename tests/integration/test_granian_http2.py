@@ -77,7 +77,8 @@ def server(folder: Path) -> Iterator[Command]:
 
 
 def workers_of(command: Command) -> list[psutil.Process]:
-    return psutil.Process(command.process.pid).children()
+    children = psutil.Process(command.process.pid).children()
+    return [child for child in children if not any("resource_tracker" in part for part in child.cmdline())]
 
 
 def memory_of(command: Command) -> int:
@@ -237,6 +238,26 @@ def test_workers_are_respawned_and_die_with_their_parent(folder: Path) -> None:
         os.kill(command.process.pid, signal.SIGKILL)
         command.process.wait()
         wait_until(lambda: all(map(has_ended, left)))
+
+
+def test_sighup_loads_new_code_and_keeps_the_old_where_it_is_broken(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(APP)
+    with granian(tmp_path) as command:
+        before = command.client.get("/").json()
+        broken = {
+            "def broken(:\n": "SyntaxError",
+            "import os\nos._exit(9)\n": "the process that tried to load it died",
+            APP + "\n@app.get('/')\nasync def again() -> None: ...\n": "routes.duplicate",
+        }
+        for code, told in broken.items():
+            app.write_text(code)
+            command.process.send_signal(signal.SIGHUP)
+            command.wait_for(f"the old code goes on serving.*{told}")
+            assert command.client.get("/").json() == before
+        app.write_text(APP.replace('"pid"', '"process"'))
+        command.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "process" in httpx2.get(command.url).json())
 
 
 def test_tls_and_http2_are_agreed_upon(folder: Path, ca: trustme.CA) -> None:

@@ -191,10 +191,38 @@ def test_ctrl_c_in_a_terminal_reaches_everyone_and_ends_in_order(folder: Path) -
     with Supervised("--workers", "2", folder=folder) as server, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(server.ask, "/slow?seconds=1")
         wait_until(lambda: server.status()["totals"]["requests"] >= 1)
-        for process in [psutil.Process(server.pid), *server.workers()]:
+        for process in [*server.workers(), psutil.Process(server.pid)]:
             process.send_signal(signal.SIGINT)
         assert answer.result()["pid"]
         assert server.process.wait(PATIENCE) == 0
+
+
+#: Sends signals in the interpreter's own end, when those with a handler have been given back to the system.
+LATE = """
+import os
+import signal
+import sys
+
+
+class Late:
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+    def __del__(self, kill=os.kill, pid=os.getpid(), mkdir=os.mkdir):
+        for number in self.signals:
+            kill(pid, number)
+        mkdir(f"late-{pid}")
+
+
+sys.late = Late()
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_signals_that_come_last_of_all_make_no_failure_of_a_clean_end(folder: Path, workers: int) -> None:
+    (folder / "sitecustomize.py").write_text(LATE)
+    with Supervised("--workers", str(workers), folder=folder, env={"PYTHONPATH": str(folder)}) as server:
+        assert server.stop() == 0, server.log
+        assert len(list(folder.glob("late-*"))) == workers + 1  # each process was sent them, and has gone on
 
 
 # -- R9: reload ----------

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quintet.cli._listening import ListeningOptions, binds_of, load_tls
-from quintet.cli._serving import banner, docs_path, log_access, look_at_databases, set_up_logging, start_or_exit
+from quintet.cli._serving import (
+    banner,
+    docs_path,
+    failure_of,
+    log_access,
+    look_at_databases,
+    set_up_logging,
+    start_or_exit,
+)
 from quintet.cli.load import load_app
 from quintet.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.synchronize import Semaphore
 
     from quintet.http.limits import Limits
@@ -50,6 +60,30 @@ def load_for_granian(target: str, parent: int, log: LogSettings, looks: Semaphor
     if looks.acquire(block=False):
         look_at_databases(app)
     return app
+
+
+def failure_of_code(target: str) -> str:
+    """Return why the code that is on the disk now cannot be loaded; empty where it can."""
+    try:
+        _ = load_app(target or None).dispatcher
+    except BaseException as exc:  # noqa: BLE001 - told to the process that asks
+        return failure_of(exc)[1]
+    return ""
+
+
+def _reload_if_it_loads(target: str, replace_workers: Callable[[], None]) -> None:
+    """Let workers be replaced, unless the new code is broken: Granian would end the old ones all the same."""
+    from quintet.server.supervisor import log
+
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            failure = fresh.submit(failure_of_code, target).result()
+    except BrokenExecutor:
+        failure = "the process that tried to load it died"
+    if failure:
+        log(logging.ERROR, "reload: the new code does not start; the old code goes on serving", failure)
+    else:
+        replace_workers()
 
 
 def _join_logs() -> None:
@@ -105,6 +139,9 @@ def run_granian(
     address = _address(binds_of(listening), listening, secure=tls is not None)
     app = start_or_exit(lambda: load_app(target))
     start_or_exit(lambda: app.dispatcher)
+    # Each worker is a new interpreter, as those of the built-in server are: a fork would keep the code that is loaded
+    # below to find what is wrong with it.
+    multiprocessing.set_start_method("spawn", force=True)
     server: Any = Granian(
         target or "",
         **address,
@@ -117,6 +154,13 @@ def run_granian(
         **_settings_of(app.limits),
         **(_tls_of(tls) if tls is not None else {}),
     )
+    replace_workers = server.signal_handler_reload
+
+    def reload(*_: object) -> None:
+        # Not in this thread: it has workers to watch, and signals to take.
+        threading.Thread(target=_reload_if_it_loads, args=(target or "", replace_workers), daemon=True).start()
+
+    server.signal_handler_reload = reload
     _join_logs()
     where = f"unix:{address['uds']}" if "uds" in address else _url(address, "https" if tls is not None else "http")
     text = banner([where], "production, Granian", docs=docs_path(app), workers=workers)

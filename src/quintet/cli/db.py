@@ -318,10 +318,28 @@ def seed(ctx: click.Context) -> None:
         fix = "App(plugins=[Database(…), Migrations(seed=function)])"
         raise ConfigurationError(Problem(id="migrations.seed", message="the app has no function that seeds", fix=fix))
     for target in _headed(targets):
-        function = target.seed
-        assert function is not None
-        start_or_exit(lambda function=function: _call(function, databases.values()))
+        start_or_exit(lambda target=target: _seed(target, databases.values()))
         click.echo("seeded")
+
+
+def _seed(target: MigrationTarget, databases: Iterable[Database]) -> None:
+    """Call the function that seeds a database.
+
+    Raises:
+        ConfigurationError: it failed, and the database lacks what the models have: a line says more than the traceback.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from quintet.db.migrations.glance import lacking
+
+    assert target.seed is not None
+    try:
+        _call(target.seed, databases)
+    except SQLAlchemyError:
+        problems = lacking(target)
+        if problems:
+            raise ConfigurationError(problems) from None
+        raise
 
 
 def _call(function: Callable[[], object], databases: Iterable[Database]) -> None:

@@ -278,7 +278,7 @@ def _result(app: Application, plan: HandlerPlan) -> Iterator[str]:
         yield f"{type_text(result.annotation)}: {kinds.get(result.kind, result.kind)}, status {result.status}"
     if result.template:
         yield f"template {result.template}"
-    if result.produces and result.kind in ("data", "dynamic"):
+    if result.produces and result.kind in ("data", "dynamic", "stream"):
         for name in result.produces:
             media = app.registry.get(name).media_type
             yield f"{name}: {media}"

@@ -132,7 +132,7 @@ def _run(
     if server == "granian":
         from quintet.cli._granian import run_granian
 
-        set_up_logging(log_settings, queued=False)  # its supervisor forks, and its workers log by themselves
+        set_up_logging(log_settings, queued=False)  # its workers log by themselves
         run_granian(target, listening, workers=max(1, worker_count(settings)), http=http, log=log_settings)
         return
     if http == "2":

@@ -108,7 +108,7 @@ def build_plan(
         inputs=binder.inputs,
         body=binder.body,
         dependencies=binder.dependencies,
-        result=plan_result(signature, options, produces=produces),
+        result=plan_result(signature, options, produces=produces, registry=services.registry),
         guards=list(options.get("guards", ())),
         middleware=list(options.get("middleware", ())),
         timeout=options.get("timeout"),

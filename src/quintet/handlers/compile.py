@@ -28,6 +28,7 @@ from quintet.http.head import Head
 from quintet.http.query import parse_query
 from quintet.http.request import Request
 from quintet.http.response import HTML, Response, Template
+from quintet.media.negotiation import Offers
 from quintet.schema.plan import DECODE_FAILURES
 
 #: What an endpoint returns.
@@ -123,6 +124,12 @@ class _Compiler:
         negotiated = result.kind in ("data", "dynamic")
         self.encoders = Encoders(result, services) if negotiated and result.produces else None
         self.finisher = Finisher(result, self.encoders, services)
+        self.streamer: Streamer | None = None
+        if result.kind in ("stream", "events") or plan.call.signature.is_generator:
+            formats = result.produces if result.kind == "stream" else ()
+            self.streamer = Streamer(
+                result.item, services, status=result.status, events=result.kind == "events", produces=formats
+            )
         self.body = BodyReader(plan.body, services) if plan.body is not None else None
 
     def write(self) -> None:
@@ -132,8 +139,10 @@ class _Compiler:
             w.line(f"await {w.name('guard', guard)}(request)")
         if self.encoders is not None and self.plan.result.kind == "data":  # else the handler is asked first
             w.line("accept = request.fields.get(b'accept')")
-            choose, pick = w.name("choose", self.encoders.choose), w.name("pick", self.encoders.pick)
-            w.line(f"head, encode = {choose}.get(accept) or {pick}(accept)")
+            w.line(f"head, encode = {self._choice(self.encoders)}")
+        if self.streamer is not None and self.streamer.offers is not None:
+            w.line("accept = request.fields.get(b'accept')")
+            w.line(f"chosen = {self._choice(self.streamer.offers)}")
         if self.plan.max_body is not None:
             w.line(f"request.max_body = {self.plan.max_body}")
         if self.plan.inputs or self.body is not None:
@@ -144,6 +153,10 @@ class _Compiler:
             w.line("except FAILURES as exc:")
             w.line(f"    raise await {w.name('explain', self.explain)}(request, exc) from None")
         self._calls()
+
+    def _choice(self, offers: Offers[Any]) -> str:
+        choose, pick = self.w.name("choose", offers.choose), self.w.name("pick", offers.pick)
+        return f"{choose}.get(accept) or {pick}(accept)"
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
@@ -316,24 +329,18 @@ class _Compiler:
             w.line(f"result = await {self._in_thread}({handler}, {arguments})")
         if not signature.is_generator:
             self._settle()
-        if streaming or signature.is_generator:
-            streamer = Streamer(
-                result.item,
-                self.services,
-                status=result.status,
-                events=result.kind == "events",
-                produces=result.produces,
-            )
-            result.media_types = (streamer.media_type.partition(";")[0],)
-            stream = w.name("stream", streamer.respond)
+        if self.streamer is not None:
+            result.media_types = self.streamer.media_types
+            stream = w.name("stream", self.streamer.respond)
+            chosen = ", chosen=chosen" if self.streamer.offers is not None else ""
             if streaming and has_stack:
                 w.depth -= 1
                 w.line("except BaseException as exc:")
                 w.line("    await stack.__aexit__(type(exc), exc, exc.__traceback__)")
                 w.line("    raise")
-                w.line(f"return {stream}(request, result, stack.aclose)")
+                w.line(f"return {stream}(request, result, stack.aclose{chosen})")
             else:
-                w.line(f"return {stream}(request, result)")
+                w.line(f"return {stream}(request, result{chosen})")
             return
         finish = w.name("finish", self.finisher.finish)
         if result.kind == "template":

@@ -10,13 +10,12 @@ import inspect
 import types
 from collections import abc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from quintet.errors import NotAcceptable
 from quintet.handlers.params import Form
 from quintet.handlers.plan import Result
 from quintet.handlers.signature import EMPTY, Signature
-from quintet.handlers.streams import Streamer
+from quintet.handlers.streams import Streamer, stream_formats
 from quintet.http.conditional import evaluate, parse_http_date
 from quintet.http.file import File
 from quintet.http.head import Head
@@ -24,12 +23,13 @@ from quintet.http.headers import vary
 from quintet.http.response import HTML, EventStream, Page, Redirect, Response, Stream, Template
 from quintet.http.sse import Event
 from quintet.http.streaming import event_chunks, iterate_chunks
-from quintet.media.negotiation import negotiate
+from quintet.media.negotiation import Offers
 from quintet.schema.output import compile_output
 
 if TYPE_CHECKING:
     from quintet.handlers.services import Services
     from quintet.http.request import Request
+    from quintet.media.registry import Registry
 
 Encode = Callable[[Any], bytes]
 
@@ -52,8 +52,14 @@ def _is_complete(response: Any) -> bool:
     return issubclass(get_origin(response) or response, _COMPLETE) or get_args(response) == (types.NoneType,)
 
 
-def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) -> Result:
+def plan_result(signature: Signature, options: Any, *, produces: Sequence[str], registry: Registry) -> Result:
     """Decide what a handler's return annotation means.
+
+    Args:
+        signature: the handler's.
+        options: those of its route.
+        produces: the formats by name, the first being the default.
+        registry: the formats there are.
 
     Raises:
         TypeError: a combination that cannot be answered.
@@ -70,6 +76,8 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
         responses += (HTML,)
     status = options.get("status")
     template = options.get("template", "")
+    if returns in (EMPTY, Any, object) and signature.is_generator:
+        return Result(Any, "stream", status or 200, stream_formats(Any, produces, registry), item=Any)
     if returns is EMPTY:
         return Result(Any, "dynamic", status or 200, tuple(produces), template=template)
     if not data:
@@ -89,10 +97,11 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
         item = get_args(tp)[0] if get_args(tp) else Any
         kind = "events" if get_origin(item) is Event or item is Event else "stream"
         if kind == "events":
-            item = get_args(item)[0] if get_args(item) else Any
-        return Result(tp, kind, status or 200, tuple(produces), item=item)
+            return Result(tp, kind, status or 200, item=get_args(item)[0] if get_args(item) else Any)
+        return Result(tp, kind, status or 200, stream_formats(item, produces, registry), item=item)
     if origin in (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator):
-        return Result(tp, "stream", status or 200, tuple(produces), item=(get_args(tp) or (Any,))[0])
+        item = (get_args(tp) or (Any,))[0]
+        return Result(tp, "stream", status or 200, stream_formats(item, produces, registry), item=item)
     kind = {str: "text", bytes: "bytes", HTML: "html"}.get(tp, "data")
     if kind != "data":
         return Result(tp, kind, status or 200, responses=responses)
@@ -101,63 +110,34 @@ def plan_result(signature: Signature, options: Any, *, produces: Sequence[str]) 
     return Result(tp, kind, status or 200, tuple(produces), responses=responses, template=template)
 
 
-class Encoders:
-    """The formats of one route: chooses by `Accept`, and encodes.
-
-    `choose` maps raw Accept values to (head, encode); it learns values up to a bound, so that common ones are looked
-    up and not parsed.
-    """
+class Encoders(Offers[tuple[Head, Encode]]):
+    """The formats of one route whose result is encoded as a whole: offers (head, encode)."""
 
     def __init__(self, result: Result, services: Services) -> None:
-        self.names = result.produces
         self.status = result.status
-        self._has_others = any(map(_is_complete, result.responses))
-        self.offers: list[tuple[Head, Encode]] = []
         shape = compile_output(result.annotation) if result.annotation is not Any else None
-        extra = (("vary", "accept"),) if len(self.names) > 1 else ()
-        media_types: list[str] = []
-        for name in self.names:
+        extra = (("vary", "accept"),) if len(result.produces) > 1 else ()
+        content_types: list[str] = []
+        offers: list[tuple[Head, Encode]] = []
+        for name in result.produces:
             if name == "html":
                 encode: Encode = services.html_encoder(result.template)
-                media_type = "text/html; charset=utf-8"
+                content_type = "text/html; charset=utf-8"
             else:
                 media = services.registry.get(name)
                 build = media.build_encoder
                 if build is None:
                     raise TypeError(f"the format {name!r} cannot be produced")
                 encode = build(result.annotation)
-                media_type = media.content_type
+                content_type = media.content_type
             if shape is not None:
                 encode = _shaped(shape, encode)
-            media_types.append(media_type)
-            self.offers.append((services.head(result.status, media_type, extra), encode))
-        self.media_types = tuple(m.partition(";")[0] for m in media_types)
+            content_types.append(content_type)
+            offers.append((services.head(result.status, content_type, extra), encode))
+        super().__init__(content_types, offers)
         result.media_types = self.media_types
-        self.default = self.offers[0]
-        self.choose: dict[bytes | None, tuple[Head, Encode]] = {
-            None: self.default,
-            b"*/*": self.default,
-            b"": self.default,
-        }
-        for (head, encode), media_type in zip(self.offers, self.media_types, strict=True):
-            self.choose[media_type.encode()] = (head, encode)
-
-    def pick(self, accept: bytes | None) -> tuple[Head, Encode]:
-        """Return what to answer a client with, having parsed its `Accept`.
-
-        Raises:
-            NotAcceptable: no format fits, and the handler returns nothing that needs none, such as a redirect.
-        """
-        index = negotiate(None if accept is None else accept.decode("latin-1"), self.media_types)
-        if index is None:
-            return (self.default[0], self._refuse) if self._has_others else self._refuse(None)
-        chosen = self.offers[index]
-        if accept is not None and len(accept) <= 256 and len(self.choose) < 64:
-            self.choose[accept] = chosen
-        return chosen
-
-    def _refuse(self, _value: Any) -> NoReturn:
-        raise NotAcceptable(f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"})
+        if any(map(_is_complete, result.responses)):  # a redirect, say, needs no format: the handler is asked first
+            self.otherwise = (self.default[0], self.refuse)
 
 
 def _shaped(shape: Callable[[Any], Any], encode: Encode) -> Encode:

@@ -7,6 +7,12 @@ A range that is malformed is skipped; a header with no range that can be read is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any, Generic, NoReturn, TypeVar
+
+from quintet.errors import NotAcceptable
+
+T = TypeVar("T")
 
 #: Other names of media types, which match an offer of the proper name.
 ALIASES = {
@@ -27,6 +33,8 @@ _TYPE = re.compile(r"[!#$%&'+.^_`|~0-9a-z-]+/(?:[!#$%&'+.^_`|~0-9a-z-]+|\*)")
 _QUALITY = re.compile(r"0?(?:\.[0-9]{0,9})?|1(?:\.0{0,9})?")
 _CACHED_LENGTH = 256
 _CACHED_NUMBER = 256
+#: The most values of `Accept` in the table of one route.
+_LEARNED = 64
 _cache: dict[str, dict[str, float]] = {}
 
 
@@ -58,6 +66,49 @@ def negotiate(accept: str | None, offers: tuple[str, ...]) -> int | None:
             if rank > best_rank:
                 best, best_rank = index, rank
     return best
+
+
+class Offers(Generic[T]):
+    """The formats of one route: chooses by `Accept`.
+
+    `choose` maps raw Accept values to what is offered; it learns values up to a bound, so that common ones are looked
+    up and not parsed.
+    """
+
+    #: What is picked where no format fits; None raises at once.
+    otherwise: T | None = None
+
+    def __init__(self, content_types: Sequence[str], offers: Sequence[T]) -> None:
+        """Make the table.
+
+        Args:
+            content_types: what the answers are, the preferred first.
+            offers: what is picked, in the same order.
+        """
+        self.media_types = tuple(content_type.partition(";")[0] for content_type in content_types)
+        self.offers = list(offers)
+        self.default = self.offers[0]
+        self.choose: dict[bytes | None, T] = {None: self.default, b"*/*": self.default, b"": self.default}
+        for offer, media_type in zip(self.offers, self.media_types, strict=True):
+            self.choose[media_type.encode()] = offer
+
+    def pick(self, accept: bytes | None) -> T:
+        """Return what to answer a client with, having parsed its `Accept`.
+
+        Raises:
+            NotAcceptable: no format fits.
+        """
+        index = negotiate(None if accept is None else accept.decode("latin-1"), self.media_types)
+        if index is None:
+            return self.refuse() if self.otherwise is None else self.otherwise
+        chosen = self.offers[index]
+        if accept is not None and len(accept) <= _CACHED_LENGTH and len(self.choose) < _LEARNED:
+            self.choose[accept] = chosen
+        return chosen
+
+    def refuse(self, _value: Any = None) -> NoReturn:
+        """Say that no format fits, and which there are."""
+        raise NotAcceptable(f"this can be answered as {', '.join(self.media_types)}", headers={"vary": "accept"})
 
 
 def parse_accept(accept: str) -> dict[str, float]:

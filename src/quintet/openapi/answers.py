@@ -129,29 +129,29 @@ class Answers:
             case "events":
                 return self._events(result.item)
             case "stream":
-                return self._stream(result.item)
+                return self._stream(result)
             case "dynamic" if result.annotation is Any:
                 return dict(_ANYTHING)
             case _:
-                return self._negotiated(result)
+                return self._negotiated(result, result.annotation)
 
-    def _negotiated(self, result: Result) -> Schema:
+    def _negotiated(self, result: Result, annotation: Any) -> Schema:
         content: Schema = {}
         for name in result.produces:
             media_type = self._registry.get(name).media_type
             if name in ("html", "csv"):
                 content[media_type] = {"schema": {"type": "string"}}
             else:
-                content[media_type] = {"schema": self._schemas.place(result.annotation, "output")}
+                content[media_type] = {"schema": self._schemas.place(annotation, "output")}
         return content
 
-    def _stream(self, item: Any) -> Schema:
+    def _stream(self, result: Result) -> Schema:
         """Describe a stream; of JSON Lines the schema is that of a line."""
-        if item is bytes:
+        if result.item is bytes:
             return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-        if item is str:
+        if result.item is str:
             return {"text/plain": {"schema": {"type": "string"}}}
-        return {self._registry.get("jsonl").media_type: {"schema": self._schemas.place(item, "output")}}
+        return self._negotiated(result, result.item)
 
     def _events(self, item: Any) -> Schema:
         """Describe server-sent events: what an event of the stream looks like. Its data is JSON."""
@@ -248,7 +248,7 @@ class Answers:
         answer: Schema = {"description": ERROR_TEXTS.get(status, status_phrase(status)), "content": dict(_ANYTHING)}
         try:
             signature = read_signature(handler)
-            result = plan_result(signature, {"status": status}, produces=self._produces)
+            result = plan_result(signature, {"status": status}, produces=self._produces, registry=self._registry)
         except (ConfigurationError, TypeError):
             return answer
         if result.kind != "dynamic":

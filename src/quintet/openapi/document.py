@@ -235,7 +235,7 @@ def _error_statuses(item: CompiledRoute, plan: HandlerPlan) -> list[int]:
         found.append(403)  # a form that another site has submitted
     if body is not None or any(i.source is not Source.PATH for i in plan.inputs):
         found.append(422)
-    if plan.result.kind in ("data", "dynamic") and plan.result.produces:
+    if plan.result.kind in ("data", "dynamic", "stream") and plan.result.produces:
         found.append(406)
     if plan.guards:
         found += [401, 403]

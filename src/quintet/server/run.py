@@ -19,6 +19,7 @@ from quintet.server.accept import Acceptor
 from quintet.server.hosted_app import HostedApp
 from quintet.server.http1 import Http1Protocol
 from quintet.server.settings import IDLE_STOPPED, LoopKind
+from quintet.server.signals import ignore_signals
 from quintet.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
@@ -246,11 +247,10 @@ def run(
             certificates=certificates,
             backlog=backlog,
         )
-        # What is left is the interpreter's own end; a late signal must not turn a clean stop into a death.
         for number in SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 asyncio.get_running_loop().remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
 
     with asyncio.Runner(loop_factory=partial(new_event_loop, loop)) as runner:
         runner.run(main())

@@ -22,6 +22,7 @@ from quintet.server.notify import Notifier
 from quintet.server.process import WorkerProcess
 from quintet.server.rollout import Failure, Kind, Outcome, Rollout
 from quintet.server.settings import IDLE_REPLACED, IDLE_STOPPED, ServerSettings, worker_count
+from quintet.server.signals import ignore_signals
 from quintet.server.sockets import Listener
 
 logger = logging.getLogger("quintet.server")
@@ -88,7 +89,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until everything has ended; return the exit code. `failure` says why the server did not start."""
-        wakeup, restore = self._take_signals()
+        wakeup, give_back = self._take_signals()
         self.watch(wakeup, lambda: self._on_signals(wakeup))
         self._rollouts.append(Rollout("boot", self.size))
         try:
@@ -102,7 +103,7 @@ class Supervisor:
         finally:
             for worker in self.workers:
                 worker.kill()
-            restore()
+            give_back()
             wakeup.close()
             self._close_listeners()
             self.board.close()
@@ -183,16 +184,15 @@ class Supervisor:
         writing.setblocking(False)
         before_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
-        before = [signal.signal(number, lambda number, frame: None) for number in numbers]
+        for number in numbers:
+            signal.signal(number, lambda number, frame: None)
 
-        def restore() -> None:
+        def give_back() -> None:
             signal.set_wakeup_fd(before_fd)
-            for number, handler in zip(numbers, before, strict=True):
-                # What is left is the interpreter's own end; a late signal must not turn a clean stop into a death.
-                signal.signal(number, signal.SIG_IGN if number in (signal.SIGINT, signal.SIGTERM) else handler)
+            ignore_signals()
             writing.close()
 
-        return reading, restore
+        return reading, give_back
 
     def _on_signals(self, wakeup: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -375,8 +375,10 @@ class Supervisor:
         how, stacks = worker.describe_end(), worker.stacks()
         if worker.state == "draining":
             details = stacks if worker.failure is None else worker.failure.text
-            log(logging.ERROR if details else logging.DEBUG, f"worker {worker.pid} {how}: {worker.reason}", details)
-            self._cut = self._cut or (self._stopping and worker.served > 0 and worker.poll() != 0)
+            cut = self._stopping and worker.served > 0 and worker.poll() != 0
+            self._cut = self._cut or cut
+            level = logging.ERROR if details else logging.WARNING if cut else logging.DEBUG
+            log(level, f"worker {worker.pid} {how}: {worker.reason}", details)
         elif (rollout := self._rollout_of(worker)) is not None:
             text = f"worker {worker.pid} {how} before it was ready" + (f"\n{stacks}" if stacks else "")
             self._fail(rollout, worker.failure or Failure(text))

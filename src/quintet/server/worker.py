@@ -20,6 +20,7 @@ from quintet.server.board import Board
 from quintet.server.link import Link
 from quintet.server.run import Stop, new_event_loop, serve
 from quintet.server.settings import IDLE_REPLACED
+from quintet.server.signals import ignore_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,9 +130,8 @@ class Worker:
             )
             self._write()
             self.link.send({"stopped": True})
-            # What is left is the interpreter's own end; a late signal must not turn a clean stop into a death.
             loop.remove_signal_handler(signal.SIGTERM)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ignore_signals()
             loop.remove_reader(self.link.fileno())
 
         with asyncio.Runner(loop_factory=partial(new_event_loop, settings.loop)) as runner:

@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 from quintet import App
 from quintet.cli.check import check_deployment
 from quintet.cli.main import main
-from quintet.db import Database
+from quintet.db import Database, Mapped, Model, primary_key
 from quintet.db.migrations import MigrationPart, Migrations, pending, targets_of, upgrade
 from quintet.errors import ConfigurationError
 from quintet.hooks import Plugin
 from quintet.testing import Client
+from tests.integration.own_database import KINDS, own_database
 
 _APP = """
 import sqlalchemy as sa
@@ -74,6 +75,55 @@ def test_commands_go_through_all_databases_or_take_one(folder: Path) -> None:
     assert db("check").output == "models, revisions and database agree\n"
     assert db("seed").output == "seeded\n"
     assert "no database 'x'; it has 'default', 'reports'" in db("-d", "x", "current").output
+
+
+class Seeded(Model, database="seeded"):
+    """The base of these models."""
+
+
+class Thing(Seeded):
+    id: Mapped[int] = primary_key()
+
+
+_SEEDED = """
+import sqlalchemy as sa
+from quintet import App
+from quintet.db import Database
+from quintet.db.migrations import Migrations
+from tests.integration.db.test_migrations_app import Thing
+
+database = Database(URL, name="seeded")
+
+
+async def seed() -> None:
+    async with database.session() as db:
+        await db.execute(sa.insert(Thing).values(id=1))
+
+
+app = App(docs=False, plugins=[database, Migrations(database="seeded", seed=seed)])
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeding_says_in_a_line_what_the_database_lacks(
+    kind: str, require_service: Callable[[str], tuple[str, int]], folder: Path
+) -> None:
+    with own_database(kind, require_service, folder) as url:
+        (folder / "app.py").write_text(_SEEDED.replace("URL", repr(url)))
+        missing = db("seed")
+        assert "the database lacks the table thing, which the models have" in missing.output
+        db("revision", "-m", "Begin")
+        behind = db("seed")
+        assert "no revision is applied to the database" in behind.output
+        assert "fix: run `quintet db upgrade`" in behind.output
+        assert missing.exit_code == behind.exit_code == 1
+        assert "Traceback" not in missing.output + behind.output
+        db("upgrade")
+        assert db("seed").output == "seeded\n"
+        wrong = db("seed")
+        assert wrong.exit_code == 1
+        assert "Traceback" in wrong.output  # the row is there: that is the function's own mistake
+        assert "app.py" in wrong.output
 
 
 def test_downgrade_by_one_needs_no_dashes_in_front(folder: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
-from quintet import App, Event, EventStream, Request, Response, Stream, Struct
+from quintet import App, Depends, Event, EventStream, Request, Response, Stream, Struct
+from quintet.errors import ConfigurationError
 from quintet.testing import Client
 
 
@@ -50,6 +51,86 @@ def test_items_are_csv_where_the_route_produces_it() -> None:
         response = client.get("/rows")
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.text.splitlines() == ["id,name", "1,x", '2,"a,b"']
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, "text/csv"),
+        ("*/*", "text/csv"),
+        ("application/jsonl", "application/jsonl"),
+        ("application/x-ndjson", "application/jsonl"),
+        ("text/csv;q=0.5, application/jsonl", "application/jsonl"),
+        ("application/jsonl;q=0.5, text/*", "text/csv"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/csv"),
+    ],
+)
+def test_the_client_chooses_among_the_formats_of_a_stream(accept: str | None, chosen: str) -> None:
+    bodies = {"text/csv": 'id,name\r\n1,x\r\n2,"a,b"\r\n', "application/jsonl": '{"id":1,"name":"x"}\n'}
+    with serve(rows, sync_rows, produces=("csv", "html", "jsonl")) as client:
+        for path in ("/rows", "/sync_rows"):
+            for _ in range(2):  # parsed, then looked up
+                answer = client.get(path, headers={} if accept is None else {"accept": accept})
+                assert answer.headers["content-type"].partition(";")[0] == chosen
+                assert answer.headers["vary"] == "accept"
+                assert answer.text.startswith(bodies[chosen])
+            head = client.head(path, headers={} if accept is None else {"accept": accept})
+            assert {n: head.headers[n] for n in ("content-type", "vary")} == {
+                n: answer.headers[n] for n in ("content-type", "vary")
+            }
+
+
+@pytest.mark.parametrize(
+    ("produces", "offered"), [(("csv", "jsonl"), "text/csv, application/jsonl"), ((), "application/jsonl")]
+)
+def test_where_no_format_of_a_stream_fits_nothing_is_called(produces: tuple[str, ...], offered: str) -> None:
+    seen: list[str] = []
+
+    async def opened() -> AsyncIterator[int]:
+        seen.append("dependency")
+        yield 1
+
+    async def handler(number: Annotated[int, Depends(opened)]) -> AsyncIterator[Row]:
+        seen.append("handler")
+        yield Row(id=number)
+
+    with serve(handler, produces=produces) as client:
+        answer = client.get("/handler", headers={"accept": "image/png"})
+        assert (answer.status_code, answer.headers["vary"]) == (406, "accept")
+        assert answer.json()["detail"] == f"this can be answered as {offered}"
+        assert client.head("/handler", headers={"accept": "image/png"}).status_code == 406
+    assert seen == []
+
+
+def test_a_stream_with_one_format_varies_by_nothing() -> None:
+    with serve(rows, produces=("csv",)) as client:
+        assert "vary" not in client.get("/rows").headers
+
+
+def test_a_csv_stream_without_columns_is_a_mistake() -> None:
+    async def handler() -> AsyncIterator[dict[str, int]]:
+        yield {"a": 1}
+
+    with pytest.raises(ConfigurationError, match=r"a CSV stream of dict.* has no header"):
+        serve(handler, produces=("jsonl", "csv")).get("/handler")
+
+
+def test_a_generator_without_an_annotation_has_its_dependencies_while_it_runs() -> None:
+    seen: list[str] = []
+
+    async def opened() -> AsyncIterator[int]:
+        seen.append("opened")
+        yield 1
+        seen.append("closed")
+
+    async def handler(number: Annotated[int, Depends(opened)]):
+        seen.append("ran")
+        yield {"n": number}
+
+    with serve(handler) as client:
+        answer = client.get("/handler")
+    assert (answer.text, answer.headers["content-type"]) == ('{"n":1}\n', "application/jsonl")
+    assert seen == ["opened", "ran", "closed"]
 
 
 def test_text_and_bytes_are_sent_as_they_are() -> None:

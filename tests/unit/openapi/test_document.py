@@ -285,6 +285,25 @@ def test_streams_describe_one_item(app: App):
     assert found["text/event-stream"]["schema"]["properties"]["data"]["contentSchema"] == size
 
 
+def test_a_stream_stands_there_in_each_of_its_formats(app: App):
+    @app.get("/", produces=("csv", "jsonl", "html"))
+    async def lines() -> AsyncIterator[Size]:
+        yield Size(width=1, height=1)
+
+    @app.get("/text", produces=("csv", "jsonl"))
+    async def text() -> AsyncIterator[str]:
+        yield "x"
+
+    answers = operation(app)["responses"]
+    assert answers["200"]["content"] == {
+        "text/csv": {"schema": {"type": "string"}},
+        "application/jsonl": {"schema": {"$ref": "#/components/schemas/Size"}},
+    }
+    assert "Vary" in answers["200"]["headers"]
+    assert "406" in answers
+    assert "406" not in operation(app, "/text")["responses"]
+
+
 def test_two_kinds_of_answer_stand_side_by_side(app: App):
     @app.post("/", status=201)
     async def add(item: Item) -> Item | Redirect: ...
