@@ -7,7 +7,20 @@ from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from quintet import App, Database, Meta, Model, View, belongs_to, column, foreign_key, has_many, primary_key, resource
+from quintet import (
+    App,
+    Database,
+    Header,
+    Meta,
+    Model,
+    View,
+    belongs_to,
+    column,
+    foreign_key,
+    has_many,
+    primary_key,
+    resource,
+)
 from quintet.db import Mapped, SoftDelete, Versioned
 
 
@@ -37,6 +50,10 @@ async def tables() -> AsyncIterator[None]:
     yield
 
 
+def owner(authorization: Header[str] = "") -> str:
+    return authorization
+
+
 app.include(resource(Shelf, filters={"name": ["eq", "startswith"]}, sorts=["name"], pagination="cursor"))
 app.include(
     resource(
@@ -46,7 +63,7 @@ app.include(
         search=["slug"],
         sorts=["bought_on", "pieces"],
         view=View("shelf"),
-        idempotency=True,
+        idempotency=owner,
         produces=("json", "csv", "xml"),
     )
 )

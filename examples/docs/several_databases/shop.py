@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from quintet import (
     App,
     Database,
+    Header,
     Meta,
     Model,
     Session,
@@ -42,9 +43,16 @@ class ReportsSettings(DatabaseSettings, section="reports"):
 
 
 settings = load_settings(ReportsSettings)[ReportsSettings]
+
+
+def counter(x_counter: Header[str | None] = None) -> str | None:
+    """Say which counter of visits asks."""
+    return x_counter
+
+
 app = App(plugins=[Database(), Database(name="reports", settings=settings)])
 app.include(resource(Customer))
-app.include(resource(Visit, idempotency=True))
+app.include(resource(Visit, idempotency=counter))
 # --8<-- [end:app]
 
 

@@ -34,7 +34,7 @@ def test_both_databases_are_empty_in_each_test(
     made = client.post(
         "/visit",
         json={"customer_id": ada, "day": "2026-02-01", "pages": turn},
-        headers={"idempotency-key": "a"},
+        headers={"x-counter": "1", "idempotency-key": "a"},
     )
     assert made.status_code == 201
     assert "idempotency-replayed" not in made.headers

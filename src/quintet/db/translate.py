@@ -44,7 +44,7 @@ class Violation:
 
 def answer_to(error: Exception, session: SASession) -> HTTPError | None:
     """Return the answer to an error of a session, or None where it is the app's own mistake."""
-    if isinstance(error, StaleDataError):
+    if was_changed(error):
         return StaleRow([], "this was changed by someone else meanwhile; read it again")
     if isinstance(error, sa_exc.TimeoutError):
         return _unavailable("all connections to the database are in use", error)
@@ -69,6 +69,14 @@ def answer_to(error: Exception, session: SASession) -> HTTPError | None:
     return None
 
 
+def was_changed(error: BaseException) -> bool:
+    """Tell whether a row was not written because another has changed it since it was read."""
+    if isinstance(error, StaleDataError):
+        return True
+    original: Any = getattr(error, "orig", None)
+    return _is_mysql(original) and original.args[:1] == (_CHANGED_CODE,)
+
+
 def _unavailable(detail: str, error: Exception) -> ServiceUnavailable:
     logger.warning("%s: %s", detail, getattr(error, "orig", None) or error)
     return ServiceUnavailable(detail, headers={"retry-after": "1"})
@@ -88,7 +96,8 @@ _SQLITE_BUSY = re.compile(r"database is locked|database table is locked|disk is 
 _CONFLICT_STATES = {"40001", "40P01"}
 _ORACLE_CONFLICT = re.compile(r"ORA-(00060|08177)\b")
 _ORACLE_TOO_LARGE = re.compile(r"ORA-(12899|01438|01401)\b")
-_CONFLICT_CODES = {1205, 1213}  # a lock waited for too long, a deadlock
+_CHANGED_CODE = 1020  # MariaDB with innodb_snapshot_isolation, which 11.6 has switched on
+_CONFLICT_CODES = {1205, 1213, _CHANGED_CODE}  # a lock waited for too long, a deadlock, a snapshot
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property, partial
 from importlib import import_module
 from typing import Any, Literal, Unpack
 
-import msgspec
-
 from quintet.db.shapes import View
 from quintet.errors import ConfigurationError, Conflict, Forbidden, PreconditionFailed, Problem
+from quintet.media.registry import registry
 from quintet.resources.filters import Operator, scalar_of
 from quintet.resources.handlers import HandlerMaker
-from quintet.resources.operations import Operations
+from quintet.resources.operations import OWNER, Operations
 from quintet.resources.pages import PageMaker, Site
 from quintet.resources.pages import prepare as prepare_page
-from quintet.resources.plan import ACTIONS, Action, Declaration, Plan, build_plan
+from quintet.resources.plan import ACTIONS, Action, Declaration, Plan, build_plan, segment_of
 from quintet.resources.rules import RuleSet
 from quintet.routing.group import Router, location
 from quintet.routing.path import quote_segment
@@ -59,7 +59,7 @@ def resource(
     max_size: int = 100,
     view: View | None = None,
     bulk: int = 100,
-    idempotency: bool = False,
+    idempotency: Callable[..., Any] | None = None,
     policy: Any = None,
     hooks: Any = None,
     sync: bool = False,
@@ -86,7 +86,9 @@ def resource(
         max_size: the most that may be asked for.
         view: the relations that are shown too.
         bulk: the most rows that one request creates; 0 takes no lists.
-        idempotency: whether `Idempotency-Key` makes a creation happen once; its table comes with a migration.
+        idempotency: a function that says who asks, as a text, a number or a UUID: for each of them, an
+            `Idempotency-Key` makes a creation happen once. Its parameters are filled as a handler's are. The table of
+            keys comes with a migration.
         policy: the class that decides who may do what; without it everyone may do everything.
         hooks: the class with what is done before and after: `before_create`, `after_update` …
         sync: whether handlers are `def`, with a `SyncSession`.
@@ -169,14 +171,17 @@ class Resource(Router):
             return
         said = self.declaration
         label = f"resource({said.model.__name__})"
+        formats = dict.fromkeys([*said.produces, *said.accepts])
         problems = [
             Problem(id="resources.action", message=f"{label} has no action {a!r}; there are {', '.join(ACTIONS)}",
                     where=said.where)
             for a in said.actions if a not in ACTIONS
         ]  # fmt: skip
+        problems += [_no_format(name, label, said.where) for name in formats if name not in registry]
         policy = RuleSet(said.policy, _POLICY, "a policy", sync=said.sync, where=said.where)
         hooks = RuleSet(said.hooks, _HOOKS, "hooks", sync=said.sync, where=said.where)
-        problems += [*policy.problems, *hooks.problems, *_silence(said, policy)]
+        owner = RuleSet(_owner(said, problems), {OWNER: ()}, label, sync=said.sync, where=said.where)
+        problems += [*policy.problems, *hooks.problems, *owner.problems, *_silence(said, policy)]
         try:
             plan = build_plan(said)
         except ConfigurationError as error:
@@ -184,7 +189,7 @@ class Resource(Router):
         if problems:
             raise ConfigurationError(problems)
         self.plan, self.keys = plan, tuple(plan.keys)
-        self._register(plan, Operations(plan, policy, hooks))
+        self._register(plan, Operations(plan, policy, hooks, owner))
 
     def _register(self, plan: Plan, operations: Operations) -> None:
         said = plan.declaration
@@ -234,12 +239,12 @@ class Resource(Router):
     def locate(self, row: Any) -> str:
         """Return the path of a row."""
         assert self.plan is not None
-        return self.base + "".join(f"/{quote_segment(_segment_of(value))}" for value in self.plan.key_of(row))
+        return self.base + "".join(f"/{quote_segment(segment_of(value))}" for value in self.plan.key_of(row))
 
     @property
     def base(self) -> str:
-        """The path in front of its routes, with the prefixes of the groups around it."""
-        return _prefix(self)
+        """The path in front of its routes, with the prefixes of the groups around it, as links have it."""
+        return quote_segment(_prefix(self), rest=True)
 
 
 def _documented(plan: Plan, action: Action) -> RouteOptions:
@@ -263,17 +268,41 @@ def _documented(plan: Plan, action: Action) -> RouteOptions:
     return options
 
 
-def _segment_of(value: Any) -> str:
-    """Return a part of a key as the path has it."""
-    plain = msgspec.to_builtins(value)
-    return ("true" if plain else "false") if isinstance(plain, bool) else str(plain)
-
-
 def _prefix(group: Any) -> str:
     for parent in group.parents:
         between = next((prefix for prefix, child in parent.children if child is group), "")
         return _prefix(parent) + between + group.prefix
     return group.prefix
+
+
+def _no_format(name: str, label: str, where: str) -> Problem:
+    known = [media_type.name for media_type in registry]
+    near = get_close_matches(name, known, 1)
+    return Problem(
+        id="resources.format",
+        message=f"{label}: there is no media type {name!r}; there are {', '.join(known)}",
+        where=where,
+        fix=f"did you mean {near[0]!r}?" if near else "write one of these, or register yours in quintet.media.registry",
+    )
+
+
+def _owner(said: Declaration, problems: list[Problem]) -> dict[str, Any] | None:
+    """Return the function that says whose an idempotency key is, as a rule. A request alone does not say so."""
+    if not said.idempotency:
+        return None
+    if callable(said.idempotency):
+        return {OWNER: said.idempotency}
+    problems.append(
+        Problem(
+            id="resources.idempotency",
+            message=f"resource({said.model.__name__}): idempotency={said.idempotency!r} does not say whose a key is: "
+            "one user could be answered what was created for another",
+            where=said.where,
+            fix="idempotency=owner, with `def owner(user: CurrentUser) -> int: return user.id`, or whatever tells "
+            "those who ask apart; its parameters are filled as a handler's are",
+        )
+    )
+    return None
 
 
 def _silence(said: Declaration, policy: RuleSet) -> list[Problem]:

@@ -19,7 +19,7 @@ from quintet.media.json import build_encoder
 from quintet.media.negotiation import negotiate
 from quintet.media.registry import registry
 from quintet.resources.access import Blocking, finish
-from quintet.resources.operations import Operations
+from quintet.resources.operations import OWNER, Operations
 from quintet.schema.adapt import Adapter
 from quintet.schema.output import compile_output
 
@@ -40,6 +40,21 @@ _IDEMPOTENCY = {
         ]
     ],
 }
+
+
+_ASYNC = "async def handler(**values): return await run(**arguments(values))"
+_SYNC = "def handler(**values): return run(**arguments(values))"
+
+
+def _defined_at(where: str, source: str, names: dict[str, Any]) -> Any:
+    """Return a function of one line that stands, for whoever asks for the app's line, where its resource is declared.
+
+    So tracebacks, problems of its signature and the list of a request's statements name that line.
+    """
+    file, _, line = where.rpartition(":")
+    code = compile("\n" * (int(line) - 1) + source, file, "exec", dont_inherit=True)
+    exec(code, names)  # noqa: S102 - one of the two texts above
+    return names["handler"]
 
 
 class OneOrMany(Adapter):
@@ -132,7 +147,7 @@ class HandlerMaker:
         run, parameters = create, {"data": Annotated[self.plan.model, OneOrMany(limit)]}
         if self.plan.declaration.idempotency:
             run, parameters = self._once(create, shown), {**parameters, **_IDEMPOTENCY}
-        rules = ("create", "before_create", "after_create")
+        rules = ("create", "before_create", "after_create", OWNER)
         summary = f"Create a {self._label}, or several together" if limit else f"Create a {self._label}"
         return self.make("create", parameters, Response[shown], run, rules, summary)
 
@@ -149,7 +164,7 @@ class HandlerMaker:
                 return await create(db, injected, data)
             for row in cast("list[Any]", data) if isinstance(data, list) else [data]:
                 await work.allow("create", injected, obj=row)  # an answer that is given again is an answer too
-            taken = await begin(db, request, idempotency_key)
+            taken = await begin(db, request, await work.owner(injected), idempotency_key)
             if not isinstance(taken, IdempotencyKey):
                 return taken
             response = await create(db, injected, data)
@@ -220,10 +235,7 @@ class HandlerMaker:
         """
         sync = self.plan.declaration.sync
         work = self.operations
-        found = [r for n in rules if (r := work.policy.get(n) or work.hooks.get(n)) is not None]
-        every = work.policy.get("every")
-        if every is not None and work.policy.get(rules[0]) is None:
-            found.append(every)
+        found = work.rules(rules)
         wanted = {r.name: r.parameter for r in found if r.dependency is not None}
         session: Any = SyncSession if sync else Session
         database = self.plan.declaration.database
@@ -239,14 +251,11 @@ class HandlerMaker:
                 values["key"] = tuple(values.pop(name) for name in keys)
             return values
 
-        async def handler(**values: Any) -> Any:
-            return await run(**arguments(values))
+        def run_sync(db: Any, **values: Any) -> Any:
+            return finish(run(Blocking(db), **values))
 
-        def sync_handler(**values: Any) -> Any:
-            values = arguments(values)
-            return finish(run(Blocking(values.pop("db")), **values))
-
-        made: Any = sync_handler if sync else handler
+        names = {"arguments": arguments, "run": run_sync if sync else run}
+        made: Any = _defined_at(self.plan.declaration.where, _SYNC if sync else _ASYNC, names)
         made.__name__ = action
         made.__qualname__ = f"resource({self._label}).{action}"
         made.__module__ = self.plan.model.__module__

@@ -1,7 +1,8 @@
 """Idempotency keys: a creation that is sent twice happens once, and is answered twice.
 
 The key is stored in the transaction of the creation, with its answer. Two requests at once meet at the primary key: the
-second waits for the first to end.
+second waits for the first to end. A key is one of those of who asks, as the resource's `idempotency=` tells them apart,
+so that nobody meets another's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
@@ -46,25 +48,32 @@ class IdempotencyKey(Model):
     body: Mapped[Annotated[bytes, Meta(max_length=2**24 - 1)]] = column(default=None, nullable=True)
 
 
+_table: Any = IdempotencyKey.__table__
+Model.metadata.remove(_table)  # no database has it unless a resource in it asks for it
+
+
 def declare_beside(model: type[Any]) -> None:
-    """Declare the table in the database of a model too, where that is not the default one.
+    """Declare the table in the database of a model.
 
     Sessions find `IdempotencyKey` in their own database, for a key is stored in the transaction of its row.
     """
     base: Any = next((cls for cls in model.__mro__ if "__database__" in cls.__dict__), Model)
-    table: Any = IdempotencyKey.__table__
-    if base.__database__ != Model.__database__ and table.name not in base.metadata.tables:
-        table.to_metadata(base.metadata)
+    if base.__database__ == Model.__database__:
+        base = Model
+    if _table.name not in base.metadata.tables:
+        _table.to_metadata(base.metadata)
 
 
-async def begin(db: Any, request: Request, key: str) -> IdempotencyKey | Response[Any]:
-    """Take a key; where it was taken before, return the answer that was given then.
+async def begin(db: Any, request: Request, owner: Any, key: str) -> IdempotencyKey | Response[Any]:
+    """Take a key of an owner; where it was taken before, return the answer that was given then.
 
     Raises:
-        ValidationError: it was taken for something else.
+        ValidationError: it was taken for something else, or nobody is known to own it.
     """
-    who = request.headers.get("authorization") or ""
-    digest = _digest(request.path, who, key)
+    if owner is None:
+        message = "It is not known who sends this, so the key cannot be told from another's; leave it out, or log in."
+        raise ValidationError([FieldError(loc=("header", "Idempotency-Key"), msg=message, code="unknown_owner")])
+    digest = _digest(request.path, _text_of(owner), key)
     fingerprint = _digest(request.content_type, (await request.body()))
     query: Any = sa.select(IdempotencyKey).where(IdempotencyKey.id == digest)
     found = await db.first(query)
@@ -91,6 +100,20 @@ async def begin(db: Any, request: Request, key: str) -> IdempotencyKey | Respons
         message = "This key was used for another request; make a new one."
         raise ValidationError([FieldError(loc=("header", "Idempotency-Key"), msg=message, code="reused")])
     return Response(_decode(found.body), 201, headers={**found.headers, "idempotency-replayed": "true"})
+
+
+def _text_of(owner: Any) -> bytes:
+    """Return an owner as text: the number 1 is not the text "1".
+
+    Raises:
+        TypeError: it may be equal for several, or different for one, such as `True` and an object.
+    """
+    if isinstance(owner, bool) or not isinstance(owner, str | int | UUID):
+        raise TypeError(
+            f"the function of a resource's idempotency= returned {type(owner).__name__}; return what tells those who "
+            "ask apart as str, int or UUID, such as the key of the user, or None where nobody is known"
+        )
+    return msgspec.json.encode(owner)
 
 
 def _digest(*parts: str | bytes) -> str:

@@ -4,39 +4,60 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import StaleDataError
 
-from quintet.db.errors import NoRow
-from quintet.db.translate import answer_to
+from quintet.db.errors import NoRow, StaleRow
+from quintet.db.translate import was_changed
 from quintet.errors import FieldError, Forbidden, PreconditionFailed, ValidationError
 from quintet.http.conditional import parse_etags
 from quintet.media.json import encode
 from quintet.resources.compiled import CompiledQueries
 from quintet.resources.filters import search_condition
-from quintet.resources.plan import Plan
-from quintet.resources.rules import RuleSet
+from quintet.resources.plan import Plan, segment_of
+from quintet.resources.rules import Rule, RuleSet
+from quintet.resources.saving import Way, save, save_together
+from quintet.routing.path import is_segment
 from quintet.schema.output import compile_output
 
 #: The injected values of rules, by the rule's name.
 Injected = Mapping[str, Mapping[str, Any]]
+#: The version that a client knows: in `If-Match`, or as a form has it.
+Known: TypeAlias = "str | int | None"
+#: The name of the rule that says whose an idempotency key is.
+OWNER = "idempotency"
+
+_NO_ADDRESS = (
+    'This is a part of an address, so it must not be empty, ".", "..", very long, or have a slash or control character.'
+)
 
 
 class Operations:
     """The work of one resource. `db` is a `Session`, or a `SyncSession` behind `Blocking`."""
 
-    def __init__(self, plan: Plan, policy: RuleSet, hooks: RuleSet) -> None:
+    def __init__(self, plan: Plan, policy: RuleSet, hooks: RuleSet, owner: RuleSet) -> None:
         self.plan = plan
         self.policy = policy
         self.hooks = hooks
+        self._owner = owner
         self._shape = compile_output(plan.item)
         #: None where what is seen depends on the request, or relations are shown.
         self._compiled = CompiledQueries(plan) if policy.get("visible") is None and not plan.loading else None
 
     # -- rules ------------------------------------------------------------------------------------------------------
+
+    def rules(self, names: Sequence[str]) -> Sequence[Rule]:
+        """Return the rules there are of these names; `every` stands for the first, which is an action."""
+        sets = (self.policy, self.hooks, self._owner)
+        found = [next((r for s in sets if (r := s.get(name)) is not None), None) for name in names]
+        if self.policy.get(names[0]) is None:
+            found.append(self.policy.get("every"))
+        return [rule for rule in found if rule is not None]
 
     async def allow(self, action: str, injected: Injected, **values: Any) -> None:
         """Ask the policy.
@@ -58,6 +79,11 @@ class Operations:
         if not isinstance(chosen, sa.Select):
             raise TypeError(f"{self.policy.label}.visible returned {type(chosen).__name__}; return the query")
         return chosen  # pyright: ignore[reportUnknownVariableType] - of the model's rows
+
+    async def owner(self, injected: Injected) -> Any:
+        """Return who asks, as the resource tells them apart for their idempotency keys."""
+        rule = self._owner.get(OWNER)
+        return None if rule is None else await rule.call(injected.get(OWNER, {}), {})
 
     async def _hook(self, name: str, injected: Injected, **values: Any) -> None:
         rule = self.hooks.get(name)
@@ -131,72 +157,58 @@ class Operations:
         """Save new rows, all or none.
 
         Raises:
-            ValidationError: what a constraint says, with the row's index where there are many.
+            ValidationError: what a constraint says, with the row's index where there are many; no address leads to it.
         """
         if many and self.hooks.get("before_create") is None:
-            for row in rows:
+            for index, row in enumerate(rows):
                 await self.allow("create", injected, obj=row)
-            await self._save_together(db, rows)
+                self._check_address(row, (index,))
+            await save_together(db, rows)
         else:
             # One after the other: what a hook asks of the database must not meet rows that are not complete yet.
             for index, row in enumerate(rows):
                 with db.sync_session.no_autoflush:
                     await self.allow("create", injected, obj=row)
                     await self._hook("before_create", injected, obj=row)
-                await self._save(db, row, index if many else None)
+                self._check_address(row, (index,) if many else ())
+                await save(db, row, (index,) if many else ())
         for row in rows:
             await self._hook("after_create", injected, obj=row)
             await self.settle(db, row)
 
-    async def _save_together(self, db: Any, rows: list[Any]) -> None:
-        try:
-            async with db.savepoint():
-                db.add_all(rows)
-                await db.flush()
-        except DBAPIError as error:
-            if answer_to(error, db.sync_session) is None:
-                raise
-        else:
-            return
-        # One statement held many rows: the databases do not say which was wrong, so they are sent one by one.
-        for index, row in enumerate(rows):
-            await self._save(db, row, index)
-
-    async def _save(self, db: Any, row: Any, index: int | None) -> None:
-        db.add(row)
-        try:
-            await db.flush()
-        except DBAPIError as error:
-            answer = answer_to(error, db.sync_session)
-            if index is not None and isinstance(answer, ValidationError):
-                raise _of_row(answer, index) from error
-            raise
-
-    async def update(self, db: Any, key: Sequence[Any], changes: Any, condition: str | None, injected: Injected) -> Any:
+    async def update(self, db: Any, key: Sequence[Any], changes: Any, known: Known, injected: Injected) -> Any:
         """Change a row.
 
         Raises:
-            PreconditionFailed: it is not the version that the client knows.
+            PreconditionFailed: it is not the version that the client names in `If-Match`.
+            StaleRow: it is not the version that a form names.
+            ValidationError: no address would lead to it.
         """
         row = await self.find(db, key, injected)
         await self.allow("update", injected, obj=row, changes=changes)
-        self._match(row, condition)
-        changes.apply(row)
-        await self._hook("before_update", injected, obj=row, changes=changes)
-        await db.flush()
-        await self._hook("after_update", injected, obj=row, changes=changes)
-        await self.settle(db, row)
+        with self._matching(row, known):
+            changes.apply(row)
+            await self._hook("before_update", injected, obj=row, changes=changes)
+            self._check_address(row)
+            await db.flush()
+            await self._hook("after_update", injected, obj=row, changes=changes)
+            await self.settle(db, row)
         return row
 
-    async def delete(self, db: Any, key: Sequence[Any], condition: str | None, injected: Injected) -> None:
-        """Delete a row, or mark it as deleted where its model says so."""
+    async def delete(self, db: Any, key: Sequence[Any], known: Known, injected: Injected) -> None:
+        """Delete a row, or mark it as deleted where its model says so.
+
+        Raises:
+            PreconditionFailed: it is not the version that the client names in `If-Match`.
+            StaleRow: it is not the version that a form names.
+        """
         row = await self.find(db, key, injected)
         await self.allow("delete", injected, obj=row)
-        self._match(row, condition)
-        await self._hook("before_delete", injected, obj=row)
-        await db.delete(row)
-        await db.flush()
-        await self._hook("after_delete", injected, obj=row)
+        with self._matching(row, known):
+            await self._hook("before_delete", injected, obj=row)
+            await db.delete(row)
+            await db.flush()
+            await self._hook("after_delete", injected, obj=row)
 
     # -- versions ---------------------------------------------------------------------------------------------------
 
@@ -210,13 +222,34 @@ class Operations:
         shown = self._shape(row) if self._shape is not None else row
         return f'"{row.version}.{zlib.crc32(encode(shown)):x}"'
 
-    def _match(self, row: Any, condition: str | None) -> None:
-        if condition is None or not self.plan.versioned or condition.strip() == "*":
+    @contextmanager
+    def _matching(self, row: Any, known: Known) -> Generator[None, None, None]:
+        """Refuse to change a row that is, or turns out to be, another version than the one that is known."""
+        if isinstance(known, int) and self.plan.versioned and row.version != known:
+            raise StaleRow([], "this was changed by someone else meanwhile; read it again")
+        if not isinstance(known, str) or not self.plan.versioned or known.strip() == "*":
+            yield
             return
+        lost = PreconditionFailed("this was changed meanwhile; read it again, and send the new ETag in If-Match")
         # What follows the version tells formats and relations apart; the row is the same.
-        known = [re.split("[.;]", tag.value)[0] for tag in parse_etags(condition) if not tag.weak]
-        if str(row.version) not in known:
-            raise PreconditionFailed("this was changed meanwhile; read it again, and send the new ETag in If-Match")
+        versions = [re.split("[.;]", tag.value)[0] for tag in parse_etags(known) if not tag.weak]
+        if str(row.version) not in versions:
+            raise lost
+        try:
+            yield
+        except (DBAPIError, StaleDataError) as error:
+            if was_changed(error):
+                raise lost from error
+            raise
+
+    def _check_address(self, row: Any, way: Way = ()) -> None:
+        """Refuse a key that no address can have."""
+        values = zip(self.plan.keys, self.plan.key_of(row), strict=True)
+        wrong = [name for name, value in values if value is not None and not is_segment(segment_of(value))]
+        if wrong:
+            raise ValidationError(
+                [FieldError(loc=("body", *way, name), msg=_NO_ADDRESS, code="address") for name in wrong]
+            )
 
     async def settle(self, db: Any, row: Any) -> None:
         """Send what a hook changed, and read what the database has filled and what is shown beside the row."""
@@ -243,11 +276,3 @@ def _is_loaded(row: Any, paths: Sequence[Sequence[str]]) -> bool:
         if rest and not all(_is_loaded(one, [rest]) for one in below if one is not None):
             return False
     return True
-
-
-def _of_row(error: ValidationError, index: int) -> ValidationError:
-    errors = [
-        FieldError(loc=(e.loc[0], index, *e.loc[1:]), msg=e.msg, code=e.code, ctx=e.ctx)
-        for e in error.errors or [FieldError(loc=("body",), msg=error.detail or "This exists already.", code="taken")]
-    ]
-    return type(error)(errors)

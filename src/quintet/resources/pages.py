@@ -14,7 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from quintet.db.shapes import New, columns_of, shape_of
 from quintet.db.translate import answer_to
-from quintet.errors import FieldError, PreconditionFailed, ValidationError
+from quintet.errors import FieldError, ValidationError
 from quintet.handlers.params import Form, Patch
 from quintet.http.request import Request
 from quintet.http.response import Page, Redirect
@@ -208,9 +208,8 @@ class PageMaker:
             elif form.valid:
                 changes = _changes(form, site.plan.model)
                 version = changes.changes.pop("version", None)
-                condition = f'"{version}"' if version is not None else None
                 known = {name: getattr(row, name) for name in (*self.plan.keys, *shown_columns(self.plan.model))}
-                if not form.errors and await _attempt(db, form, work.update(db, key, changes, condition, injected)):
+                if not form.errors and await _attempt(db, form, work.update(db, key, changes, version, injected)):
                     return Redirect(site.url(row))
                 row = _Known(known)
             return Page(form=form, site=site, row=row)
@@ -230,8 +229,7 @@ class PageMaker:
 
         async def run(db: Any, injected: Any, request: Request, key: Any, form: Any) -> Any:
             if request.method == "POST" and form.valid:
-                condition = f'"{form.data.version}"' if form.data.version is not None else None
-                await work.delete(db, key, condition, injected)
+                await work.delete(db, key, form.data.version, injected)
                 return Redirect(site.home)
             row = await work.find(db, key, injected)
             await work.allow("delete", injected, obj=row)
@@ -277,8 +275,6 @@ async def _attempt(db: Any, form: Form[Any], work: Any) -> bool:
         await work
     except ValidationError as error:
         errors = error.errors or [FieldError(loc=("body",), msg=error.detail, code="conflict")]
-    except PreconditionFailed as error:
-        errors = [FieldError(loc=("body",), msg=error.detail, code="changed")]
     except (DBAPIError, StaleDataError) as error:
         answer = answer_to(error, db.sync_session)
         if not isinstance(answer, ValidationError):

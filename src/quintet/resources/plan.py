@@ -59,7 +59,7 @@ class Declaration:
     max_size: int
     view: View | None
     bulk: int
-    idempotency: bool
+    idempotency: Any
     produces: tuple[str, ...]
     accepts: tuple[str, ...]
     policy: Any
@@ -303,6 +303,12 @@ def _envelope(declaration: Declaration, shown: Any) -> Any:
     return msgspec.defstruct(
         f"{declaration.model.__name__}{kind}", fields, kw_only=True, module=declaration.model.__module__
     )
+
+
+def segment_of(value: Any) -> str:
+    """Return a part of a key as the path has it."""
+    plain = msgspec.to_builtins(value)
+    return ("true" if plain else "false") if isinstance(plain, bool) else str(plain)
 
 
 def shown_columns(model: type[Any]) -> list[str]:

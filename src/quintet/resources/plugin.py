@@ -50,10 +50,10 @@ class ResourcesPlugin(Plugin):
             return []
         from quintet.db.migrations import MigrationPart
 
-        # Its model is declared among those of the default database, whoever uses it.
-        names = dict.fromkeys(["default", *used])
         folder, tables = _FOLDER / "migrations", ["quintet_idempotency"]
-        return [MigrationPart(name="resources", folder=folder, tables=tables, database=name) for name in names]
+        return [
+            MigrationPart(name="resources", folder=folder, tables=tables, database=name) for name in dict.fromkeys(used)
+        ]
 
     def _prepare(self) -> None:
         app = self._app

@@ -1,4 +1,4 @@
-"""Rules: the methods of a policy or of hooks, called with what they declare.
+"""Rules: the methods of a policy or of hooks, and single functions, called with what they declare.
 
 A parameter named `obj`, `changes` or `query` is given by the resource; every other one is filled as a handler's is.
 """
@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from quintet.errors import Problem
 from quintet.handlers.params import Depends
@@ -49,7 +49,7 @@ class Rule:
 
 
 class RuleSet:
-    """The methods of a class of rules, or of an instance of one."""
+    """The methods of a class of rules, or of an instance of one; or functions by name."""
 
     def __init__(self, source: Any, allowed: Mapping[str, Sequence[str]], kind: str, *, sync: bool, where: str) -> None:
         self.problems: list[Problem] = []
@@ -57,9 +57,14 @@ class RuleSet:
         self._kind, self._sync, self._where = kind, sync, where
         if source is None:
             return
-        instance = source() if inspect.isclass(source) else source
-        self.label = type(instance).__name__
-        for name, member in inspect.getmembers(instance, callable):
+        self.label = kind
+        if isinstance(source, Mapping):
+            members = list(cast("Mapping[str, Any]", source).items())
+        else:
+            instance = source() if inspect.isclass(source) else source
+            self.label = type(instance).__name__
+            members = inspect.getmembers(instance, callable)
+        for name, member in members:
             if not name.startswith("_"):
                 self._add(name, member, allowed)
 

@@ -143,6 +143,16 @@ def parse_template(text: str) -> Template:
     return Template(text, tuple(segments))
 
 
+#: The longest that a segment may be, quoted: a target of 8192 bytes has a query too.
+MAX_SEGMENT = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f/]")
+
+
+def is_segment(text: str) -> bool:
+    """Tell whether a path can have this text as a segment: what is never routed is none, nor is what holds a slash."""
+    return text not in ("", ".", "..") and not _CONTROL.search(text) and len(quote_segment(text)) <= MAX_SEGMENT
+
+
 def quote_segment(text: str, *, rest: bool = False) -> str:
     """Percent-encode one segment, or with `rest=True` several."""
     return quote(text, safe="/:@!$&'()*+,;=~" if rest else ":@!$&'()*+,;=~")

@@ -34,6 +34,10 @@ class Leaf(Versioned, Archives):
     text: Mapped[Annotated[str, Meta(max_length=40)]]
 
 
+def owner() -> str:
+    return "everyone"
+
+
 class Hooks:
     async def after_create(self, obj: Leaf, db: Annotated[Session, Use("archives")]) -> None:
         assert obj in db
@@ -46,7 +50,7 @@ class SyncHooks:
 
 @pytest.fixture
 async def archives(url: str) -> AsyncGenerator[Database, None]:
-    resource(Leaf, idempotency=True)  # declares the table of keys
+    resource(Leaf, idempotency=owner)  # declares the table of keys
     database = Database(url, name="archives")
     await database.drop_all(Archives)
     await database.create_all(Archives)
@@ -63,7 +67,7 @@ async def client(
     # The default database is empty: whatever asks it for a table fails.
     app = App(plugins=[Database(f"sqlite:///{tmp_path}/default.db"), archives])
     hooks = SyncHooks if sync else Hooks
-    app.include(resource(Leaf, sync=sync, idempotency=True, produces=("json", "csv", "html"), hooks=hooks))
+    app.include(resource(Leaf, sync=sync, idempotency=owner, produces=("json", "csv", "html"), hooks=hooks))
     async with AsyncClient(app, headers=JSON, follow_redirects=False) as client:
         yield client
 
@@ -108,7 +112,7 @@ async def test_the_table_of_keys_comes_by_a_migration_to_the_database_that_needs
     archives = Database(url, name="archives")
     plugins = [archives, Migrations(database="archives", folder=tmp_path, on_start="ignore")]
     app = App(plugins=plugins)
-    app.include(resource(Leaf, idempotency=True))
+    app.include(resource(Leaf, idempotency=owner))
     [target] = targets_of(app)
     try:
         await asyncio.to_thread(upgrade, target)

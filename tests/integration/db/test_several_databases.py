@@ -41,7 +41,7 @@ from shop import app
 with Client(app) as client:
     id = client.post("/customers/Ada/visits/2026-01-31").json()["id"]
     assert client.post("/customers/Ada/visits/2026-02-01").status_code == 409
-    key = {"idempotency-key": "a"}
+    key = {"x-counter": "1", "idempotency-key": "a"}
     visit = {"customer_id": id, "day": "2026-02-02", "pages": 2}
     made, again = (client.post("/visit", json=visit, headers=key) for _ in range(2))
     assert again.headers["idempotency-replayed"] == "true"
