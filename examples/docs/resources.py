@@ -100,6 +100,14 @@ class ArticleHooks:
 # --8<-- [end:policy]
 
 
+# --8<-- [start:owner]
+def owner(user: CurrentUser) -> int:
+    return user.id
+
+
+# --8<-- [end:owner]
+
+
 # --8<-- [start:include]
 app.include(
     resource(
@@ -111,6 +119,7 @@ app.include(
         view=View("author"),
         policy=ArticlePolicy,
         hooks=ArticleHooks,
+        idempotency=owner,
         produces=("json", "html", "csv"),
     )
 )

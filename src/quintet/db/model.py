@@ -137,6 +137,9 @@ def _complete(cls: type[Any]) -> None:
         is_any = isinstance(found.type, JSONOf) and found.type.kind is Any
         if isinstance(found, sa.Column) and is_any and said is SchemaConst.NULL_UNSPECIFIED:
             found.nullable = True  # `Any` may be None too
+        is_json = isinstance(found.type, JSONOf | sa.JSON)  # whose None would be JSON's null
+        if isinstance(found, sa.Column) and found.nullable and found.default is not None and not is_json:
+            found.type = found.type.evaluates_none()  # a default is set at once: None is what somebody chose
     kind = mapper.polymorphic_on
     if isinstance(kind, sa.Column) and (options := options_of(kind)).input is None:
         kind.info[INFO] = replace(options, input=False)  # a row does not change its class

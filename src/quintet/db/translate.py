@@ -237,8 +237,8 @@ def _answer_to(violation: Violation, dialect: Dialect) -> HTTPError | None:
     fields = [(name, column) for name, column in _fields(place) if writable(column)]
     if violation.kind == "unique":
         names = [name for name, _ in fields]
-        together = f" together with {', '.join(n for n, _ in _fields(place) if n not in names[:1])}"
-        message = f"This is taken already{together if len(place.columns) > 1 else ''}."
+        others = [n for n, column in _fields(place) if n not in names[:1] and column.computed is None]
+        message = f"This is taken already{' together with ' if others else ''}{', '.join(others)}."
         errors = [FieldError(loc=("body", name), msg=message, code="taken") for name in names]
         return AlreadyTaken(errors) if errors else AlreadyTaken([], "this exists already")
     if not fields:

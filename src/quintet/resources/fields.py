@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import enum
 from typing import Any
 
@@ -45,7 +44,7 @@ def text_of(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "true" if value else ""
+        return "true" if value else "false"
     if isinstance(value, enum.Enum):
         return str(value.value)
     if isinstance(value, datetime.datetime):
@@ -64,6 +63,8 @@ def form_fields(model: type[Any]) -> list[Field]:
             inner, nullable = plain(f.node)
             column = columns[f.name][1]
             field = field_of(f.name, inner, required=f.required and not nullable, column=column)
+            if field is not None and field.element == "checkbox" and nullable:
+                field = yes_or_no(field.name, field.label)  # a box has two states
             if field is not None:
                 found.append(field)
     return found
@@ -109,5 +110,6 @@ def field_of(name: str, node: Node, *, required: bool, column: sa.Column[Any] | 
     return Field(name=name, label=label, type=kind, required=required, attributes=attributes)
 
 
-#: What a cell of a table can show as it is.
-SCALARS = (str, int, float, decimal.Decimal, datetime.date, datetime.time, enum.Enum)
+def yes_or_no(name: str, label: str) -> Field:
+    """Return the field of a truth that may be left open."""
+    return Field(name=name, label=label, element="select", choices=(("true", "Yes"), ("false", "No")))

@@ -18,7 +18,7 @@ from quintet.errors import FieldError, ValidationError
 from quintet.handlers.params import Form, Patch
 from quintet.http.request import Request
 from quintet.http.response import Page, Redirect
-from quintet.resources.fields import Field, field_of, form_fields, label_of, plain, text_of
+from quintet.resources.fields import Field, field_of, form_fields, label_of, plain, text_of, yes_or_no
 from quintet.resources.handlers import HandlerMaker, Locate
 from quintet.resources.plan import Plan, shown_columns
 from quintet.schema.describe import describe
@@ -69,6 +69,13 @@ class Site:
         return [f.name for f in self.fields]
 
     @cached_property
+    def starts(self) -> dict[str, str]:
+        """What its form for a new row begins with: defaults that are plain values; others are made when it is saved."""
+        columns = columns_of(self.plan.model)
+        defaults: dict[str, Any] = {f.name: columns[f.name][1].default for f in self.fields if f.type != "password"}
+        return {name: text_of(default.arg) for name, default in defaults.items() if default and default.is_scalar}
+
+    @cached_property
     def filters(self) -> list[Field]:
         """The fields of the form above a list."""
         found: list[Field] = []
@@ -78,8 +85,7 @@ class Site:
             if one is not None:
                 one = msgspec.structs.replace(one, label=f"{label_of(item.field)} {_WORDS[item.operator]}".strip())
             if one is not None and one.element == "checkbox":
-                choices = (("true", "Yes"), ("false", "No"))
-                one = Field(name=one.name, label=one.label, element="select", choices=choices)
+                one = yes_or_no(one.name, one.label)
             if one is not None:
                 found.append(one)
         return found
@@ -183,11 +189,16 @@ class PageMaker:
 
     def new(self) -> Callable[..., Any]:
         """Return the page with the form for a new row."""
-        work, site = self.work, self.site
+        work, site, columns = self.work, self.site, columns_of(self.plan.model)
 
         async def run(db: Any, injected: Any, form: Any) -> Any:
-            if form.valid:
+            if not form.submitted:
+                form.values = dict(site.starts)
+            elif form.valid:
                 row = form.data
+                for name in site.starts:
+                    if form.values.get(name) == "" and columns[name][1].nullable:
+                        setattr(row, name, None)  # its default was seen, and taken away
                 if await _attempt(db, form, work.create(db, [row], injected, many=False)):
                     return Redirect(site.url(row))
             return Page(form=form, site=site, row=None)

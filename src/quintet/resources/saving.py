@@ -6,8 +6,9 @@ one, up to the one that fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import RelationshipDirection
@@ -18,6 +19,8 @@ from quintet.errors import FieldError, ValidationError
 
 #: Where something stands in the body: names of fields and indices of lists.
 Way: TypeAlias = "tuple[str | int, ...]"
+#: What attaches a row to the others, the row, and its way.
+_Step: TypeAlias = "tuple[list[Callable[[], None]], Any, Way]"
 
 
 async def save_together(db: Any, rows: Sequence[Any]) -> None:
@@ -56,31 +59,40 @@ async def save(db: Any, row: Any, way: Way = ()) -> None:
         answer = answer_to(error, db.sync_session)
         if not isinstance(answer, ValidationError):
             raise
-        await _save_apart(db, row, way)
+        for attach, one, its_way in _take_apart(row, way, _nothing):
+            for work in attach:
+                work()
+            await _save_one(db, one, its_way)
         raise answer from error  # apart they can be saved: what was in the way has gone
 
 
-async def _save_apart(db: Any, row: Any, way: Way) -> None:
-    """Save a row and what came along with it one by one; what a row refers to goes first."""
-    then: list[tuple[str, Any]] = []
+def _take_apart(row: Any, way: Way, attach: Callable[[], None]) -> list[_Step]:
+    """Detach what a row brings along, and return how to save all of it one by one; what a row refers to goes first."""
+    before: list[_Step] = []
+    after: list[_Step] = []
+    own = [attach]
     for name, relation in _relations(row).items():
-        value = getattr(row, name)
-        if relation.direction is not RelationshipDirection.MANYTOONE:
-            then.append((name, value))
-        elif value is not None:
-            await _save_apart(db, value, (*way, name))
-    for name, value in then:
-        setattr(row, name, [] if isinstance(value, list) else None)
-    await _save_one(db, row, way)
-    for name, value in then:
+        value: Any = getattr(row, name)
         if isinstance(value, list):
-            items: list[Any] = getattr(row, name)
-            for index, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
-                items.append(item)
-                await _save_apart(db, item, (*way, name, index))
+            items = list(cast("list[Any]", value))
+            setattr(row, name, [])
+            for index, item in enumerate(items):
+                after += _take_apart(
+                    item, (*way, name, index), lambda name=name, item=item: getattr(row, name).append(item)
+                )
         elif value is not None:
-            setattr(row, name, value)
-            await _save_apart(db, value, (*way, name))
+            setattr(row, name, None)
+            back = partial(setattr, row, name, value)
+            if relation.direction is RelationshipDirection.MANYTOONE:
+                before += _take_apart(value, (*way, name), _nothing)
+                own.append(back)
+            else:
+                after += _take_apart(value, (*way, name), back)
+    return [*before, (own, row, way), *after]
+
+
+def _nothing() -> None:
+    """Attach a row that others will refer to."""
 
 
 def _relations(row: Any) -> dict[str, Any]:

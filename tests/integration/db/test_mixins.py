@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
+from examples.docs import kept
 from quintet import App, Patch, View, resource
 from quintet.db import (
     Database,
@@ -132,3 +133,24 @@ async def test_a_client_writes_none_of_this(notes: Database) -> None:
 
     assert shape_of(Note, "new").__struct_fields__ == ("text",)
     assert set(shape_of(Note).__struct_fields__) == {"id", "text", "created_at", "updated_at", "version"}
+
+
+async def test_the_slug_of_a_deleted_row_is_free_where_the_page_says_so(url: str) -> None:
+    database = Database(url)
+    await database.drop_all(kept.Model)
+    await database.create_all(kept.Model)
+    app = App(plugins=[database])
+    app.include(resource(kept.Page, key="slug"))
+    app.include(resource(kept.Topic))
+    async with AsyncClient(app) as client:
+        for path in ("/page", "/topic"):
+            again = 409 if path == "/page" and database.dialect in ("mysql", "mariadb") else 201
+            for status in (201, again):
+                made = await client.post(path, json={"slug": "a"})
+                assert made.status_code == status
+                taken = await client.post(path, json={"slug": "a"})
+                assert (taken.status_code, taken.json()["errors"][0]["msg"]) == (409, "This is taken already.")
+                if status == 201:
+                    assert (await client.delete(made.headers["location"])).status_code == 204
+    await database.drop_all(kept.Model)
+    await database.dispose()

@@ -1,4 +1,4 @@
-"""Keys of text in addresses, on every database: a row that can be made can be reached, by its Location and its links."""
+"""Keys of text in addresses, on every database: a row that can be made has a Location and links that lead to it."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from sqlalchemy import Select
 
 from quintet import App, ConfigurationError
 from quintet.db import Database, Mapped, Model, View, column, on_query, primary_key
@@ -19,6 +21,7 @@ from quintet.db.queries.events import off_query
 from quintet.openapi.document import build_document
 from quintet.resources import resource
 from quintet.testing import AsyncClient, Client
+from quintet.testing.db import capture_queries
 from tests.integration.db.blog import Article, Blog, Tag, User
 
 
@@ -215,6 +218,14 @@ class Async:
         return True
 
 
+class Open:
+    def visible(self, query: Select[Tag]) -> Select[Tag]:
+        return query
+
+    def every(self) -> bool:
+        return True
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"filters": ["nope"]}, "Article has no column 'nope' to filter by; it has id, slug"),
     ({"filters": ["moderation_note"]}, "'moderation_note' is private"),
@@ -232,6 +243,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"policy": Silent}, "Silent says nothing of list, create, update, delete"),
     ({"policy": Wants}, "Wants.list takes 'obj', which does not exist there"),
     ({"policy": Async, "sync": True}, "Async.every is `async def`, and the resource is sync=True"),
+    ({"idempotency": True}, "resource(Article): idempotency=True does not say whose a key is"),
+    ({"idempotency": Async().every, "sync": True}, "resource(Article).idempotency is `async def`, and the resource"),
+    ({"idempotency": lambda obj: obj.id}, "resource(Article).idempotency takes 'obj', which does not exist there"),
 ]
 
 
@@ -243,6 +257,34 @@ def test_a_wrong_declaration_is_an_error_at_the_start(options: dict[str, Any], t
         _ = app.dispatcher
     assert text in str(caught.value)
     assert "test_resources_lists.py" in caught.value.problems[0].where
+
+
+def test_a_format_that_there_is_not_is_one_problem() -> None:
+    app = App(plugins=[Database("sqlite://")])
+    app.include(resource(Article, produces=("json", "cvs"), accepts=("json", "cvs")))
+    with pytest.raises(ConfigurationError) as caught:
+        _ = app.dispatcher
+    [problem] = caught.value.problems
+    assert problem.message.startswith("resource(Article): there is no media type 'cvs'; there are json, ")
+    assert problem.fix == "did you mean 'csv'?"
+    assert problem.where == f"{__file__}:{test_a_format_that_there_is_not_is_one_problem.__code__.co_firstlineno + 2}"
+
+
+@pytest.mark.parametrize("sync", [False, True])
+async def test_the_statements_of_a_resource_are_those_of_its_declaration(database: Database, sync: bool) -> None:
+    app = App(plugins=[database])
+    line = inspect.currentframe().f_lineno + 1  # type: ignore[union-attr]
+    app.include(
+        resource(Tag, produces=("json", "html"), policy=Open, sync=sync),
+    )
+    async with AsyncClient(app, headers={"accept": "application/json"}) as client:
+        with capture_queries() as found:
+            path = (await client.post("/tag", json={"name": "a"})).headers["location"]
+            await client.get(path)
+            await client.get("/tag?total=true")
+            await client.patch(path, json={"name": "b"})
+            await client.delete(path)
+    assert {event.source for event in found} == {f"{__file__}:{line + 1}"}
 
 
 def test_everything_that_is_wrong_is_told_together() -> None:

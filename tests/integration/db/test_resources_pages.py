@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncGenerator
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from msgspec import Meta
 from sqlalchemy import select
 
 from quintet import App
-from quintet.db import Database, Session, View
+from quintet.db import Database, Mapped, Model, Precision, Session, View, column, primary_key
+from quintet.db.mixins import utc_now
 from quintet.resources import resource
 from quintet.testing import AsyncClient
 from tests.integration.browser import Browser, find_chromium
@@ -131,8 +136,9 @@ async def test_a_form_does_not_overwrite_what_another_has_changed(client: AsyncC
     assert 'name="version" value="1"' in (await client.get("/note/1/edit")).text
     assert (await client.post("/note/1/edit", data={"text": "two", "version": "1"})).status_code == 303
     late = await client.post("/note/1/edit", data={"text": "three", "version": "1"})
-    assert (late.status_code, "this was changed meanwhile" in late.text, "three" in late.text) == (422, True, True)
-    assert (await client.post("/note/1/delete", data={"version": "1"})).status_code == 412
+    assert (late.status_code, "three" in late.text) == (422, True)
+    assert "this was changed by someone else meanwhile" in late.text
+    assert (await client.post("/note/1/delete", data={"version": "1"})).status_code == 409
     assert (await client.post("/note/1/delete", data={"version": "2"})).status_code == 303
 
 
@@ -190,3 +196,64 @@ async def test_the_pages_work_in_a_browser(database: Database, tmp_path: Path) -
             assert [line for line in browser.log if "favicon" not in line] == []
         finally:
             browser.close()
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Choices(Model, database="default"):
+    """The base of the model whose columns have defaults."""
+
+
+class Choice(Choices):
+    id: Mapped[int] = primary_key()
+    kind: Mapped[Literal["book", "tool"]] = column(default="tool")
+    colour: Mapped[Colour] = column(default=Colour.BLUE)
+    pieces: Mapped[int] = column(default=5)
+    price: Mapped[Annotated[Decimal, Precision.of(6, 2)]] = column(default=Decimal("1.50"))
+    is_new: Mapped[bool] = column(default=True)
+    is_good: Mapped[bool | None] = column(default=False)
+    note: Mapped[Annotated[str, Meta(max_length=20)] | None] = column(default='"')
+    day: Mapped[date] = column(default=date(2026, 1, 2))
+    made_at: Mapped[datetime] = column(default=utc_now)
+    count: Mapped[int] = column(server_default="3", input=True)
+
+
+async def test_a_form_for_a_new_row_begins_with_its_defaults(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/choices.db")
+    await database.create_all(Choices)
+    app = App(plugins=[database])
+    app.include(resource(Choice, produces=FORMATS))
+    async with AsyncClient(app, headers=HTML, follow_redirects=False) as client:
+
+        async def post(**values: str) -> dict[str, Any]:
+            made = await client.post("/choice/new", data=values)
+            assert made.status_code == 303, made.text
+            return (await client.get(made.headers["location"], headers=JSON)).json()
+
+        page = (await client.get("/choice/new")).text
+        for text in (
+            '<option value="tool" selected>',
+            '<option value="blue" selected>',
+            'name="pieces" type="number" value="5"',
+            'name="price" type="number" value="1.50"',
+            'name="is_new" type="checkbox" value="true" checked',
+            '<option value="false" selected>No',
+            'name="note" type="text" value="&#34;"',
+            'name="day" type="date" value="2026-01-02"',
+            'name="made_at" type="text" value=""',  # that of the page would be past when it is sent
+            'name="count" type="number" value=""',
+        ):
+            assert text in page
+        seen = {"kind": "tool", "colour": "blue", "pieces": "5", "price": "1.50", "is_new": "true", "is_good": "false"}
+        row = await post(**seen, note='"', day="2026-01-02", made_at="", count="")
+        names = ("kind", "colour", "pieces", "price", "is_new", "is_good", "note", "day", "count")
+        assert [row[n] for n in names] == ["tool", "blue", 5, "1.50", True, False, '"', "2026-01-02", 3]
+        taken_away = await post(pieces="", is_good="", note="")
+        assert [taken_away[n] for n in ("pieces", "is_new", "is_good", "note")] == [5, False, None, None]
+        wrong = await client.post("/choice/new", data={"pieces": "x", "kind": "book"})
+        assert '<option value="book" selected>' in wrong.text
+        assert 'name="pieces" type="number" value="x"' in wrong.text
+    await database.dispose()

@@ -36,6 +36,12 @@ class Address(Struct):
     since: date | None = None
 
 
+class Started(Store):
+    id: Mapped[int] = primary_key()
+    number: Mapped[int | None] = column(default=7)
+    made: Mapped[uuid.UUID | None] = column(default=uuid.uuid4)
+
+
 class Sample(Store):
     id: Mapped[uuid.UUID] = primary_key()
     number: Mapped[int] = column(default=1)
@@ -131,6 +137,14 @@ async def test_a_null_in_json_is_the_null_of_sql(store: Database) -> None:
         db.add_all([Sample(address=None), Sample(address=Address(street="Main"))])
     async with store.session("read") as db:
         assert len(await db.many(select(Sample).where(Sample.address.is_(None)))) == 1
+
+
+async def test_none_in_the_place_of_a_default_is_none(store: Database) -> None:
+    async with store.session() as db:
+        db.add_all([Started(id=1), Started(id=2, number=None), Started(id=3, made=None)])
+    async with store.session("read") as db:
+        rows = await db.many(select(Started).order_by(Started.id))
+    assert [(row.number, row.made is None) for row in rows] == [(7, False), (None, False), (7, True)]
 
 
 async def test_queries_look_into_json(store: Database) -> None:
