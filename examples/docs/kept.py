@@ -42,7 +42,10 @@ class Topic(SoftDelete, Model):
     id: Mapped[int] = primary_key()
     slug: Mapped[Slug]
     alive: Mapped[int | None] = column(
-        Computed("CASE WHEN deleted_at IS NULL THEN 1 END", persisted=True),
+        Computed(
+            "CASE WHEN deleted_at IS NULL THEN 1 ELSE NULL END",
+            persisted=True,
+        ),
         private=True,
     )
 

@@ -18,6 +18,7 @@ OFF = ("-p", "no:cacheprovider", "-p", "no:faker", "-p", "no:schemathesis", "-p"
 
 USE = """
 from click.testing import CliRunner
+from sqlalchemy import inspect
 from quintet.cli.main import main
 from quintet.testing import Client
 
@@ -37,6 +38,13 @@ assert db("check") == "models, revisions and database agree\\n"
 assert db("revision", "-m", "Nothing").count("nothing to write") == 2
 
 from shop import app
+
+with_keys = [
+    name
+    for name, database in app.state["quintet.db"].items()
+    if inspect(database.sync_engine).has_table("quintet_idempotency")
+]
+assert with_keys == ["reports"], with_keys
 
 with Client(app) as client:
     id = client.post("/customers/Ada/visits/2026-01-31").json()["id"]
