@@ -216,8 +216,6 @@ class Resource(Router):
             self.route(path, (method,), **options)(build())
         if site is not None:
             self._register_pages(PageMaker(make, site), site, one)
-        for route in self.routes:
-            route.where = said.where  # not where their handlers were made
 
     def _register_pages(self, make: PageMaker, site: Site, one: str) -> None:
         pages: dict[str, tuple[str, str, str, Callable[[], Callable[..., Any]]]] = {

@@ -258,7 +258,7 @@ def test_explain_of_a_resource_reads_as_it_was_declared(
     made = run("explain", "desk.py", "POST", "/tickets").output
     assert made.count("subject") == made.count("refused") == 1
     assert "new object of DeskTicket, or several in a list\n" in made
-    assert "declared                   desk.py:13\n" in made
+    assert "handler                    resource(DeskTicket).create (desk.py:13)\n" in made
     assert made.endswith(
         "result\n  DeskTicket | list[DeskTicket]: data, encoded as the client prefers, status 201\n"
         "  json: application/json\n"

@@ -15,6 +15,7 @@ from quintet.routing.path import (
     CONVERTERS,
     Parameter,
     enum_converter,
+    is_segment,
     literal_converter,
     parse_template,
     quote_segment,
@@ -146,3 +147,10 @@ def test_a_quoted_segment_holds_one_segment(text: str) -> None:
 def test_a_quoted_rest_keeps_its_slashes() -> None:
     assert quote_segment("a b/ü", rest=True) == "a%20b/%C3%BC"
     assert quote_segment("a/b") == "a%2Fb"
+
+
+def test_a_segment_is_what_a_request_can_bring() -> None:
+    reached = ["a", "é", " ", "...", "%2F", "\\", "x" * 4096, "é" * 682]
+    assert [text for text in reached if not is_segment(text)] == []
+    lost = ["", ".", "..", "a/b", "\0", "a\n", "\x7f", "x" * 4097, "é" * 683]
+    assert [text for text in lost if is_segment(text)] == []
