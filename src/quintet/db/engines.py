@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from quintet.db.guards import LeavingConnection, guard_dialect, watch_failures
 from quintet.db.memory import new_file
@@ -301,8 +302,14 @@ def _connect(dialect: Any, record: Any, args: Any, options: Any) -> Any:
             connection._read_timeout = None  # a statement may take its time
         if dialect.driver == "asyncpg":
             from quintet.db.drivers.begin import begin_early
+            from quintet.db.drivers.dates import write_as_given
 
+            await_only(write_as_given(connection.driver_connection))
             begin_early(connection)
+        if dialect.driver == "psycopg":
+            from quintet.db.drivers.psycopg import read_ends
+
+            read_ends(connection)
         if dialect.driver == "aiosqlite":
             from quintet.db.drivers.hops import in_one_hop
 
