@@ -12,11 +12,11 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["FIRST", "LAST", "FIRST_MOMENT", "LAST_MOMENT", "write_as_given"]
+__all__ = ["FIRST", "FIRST_MOMENT", "LAST", "LAST_MOMENT", "write_as_given"]
 
 #: What `-infinity` and `infinity` are read as.
 FIRST, LAST = datetime.date.min, datetime.date.max
-FIRST_MOMENT, LAST_MOMENT = datetime.datetime.min, datetime.datetime.max
+FIRST_MOMENT, LAST_MOMENT = datetime.datetime.min, datetime.datetime.max  # noqa: DTZ901 - these have no time zone
 
 _EPOCH = datetime.datetime(2000, 1, 1)  # noqa: DTZ001 - that of columns without a time zone
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
