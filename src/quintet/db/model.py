@@ -29,7 +29,8 @@ from sqlalchemy.util.concurrency import in_greenlet
 from quintet.db.checks import add_checks
 from quintet.db.columns import INFO, column, options_of, uuid7
 from quintet.db.errors import UnloadedRelation
-from quintet.db.hints import evaluate_annotations, own_annotations
+from quintet.db.hints import evaluate_annotations, own_annotations, place_of
+from quintet.db.mistakes import mistakes_of
 from quintet.db.naming import CONVENTION, table_name
 from quintet.db.relations import Relation, link_relations
 from quintet.db.rounding import round_decimals
@@ -79,15 +80,18 @@ class Model(DeclarativeBase):
             cls.registry = cls._sa_registry = registry(metadata=cls.metadata)
             _listen(cls.registry)
             _bases.append(cls)
+        where = place_of(cls)
+        type.__setattr__(cls, "__quintet_where__", where)
         is_abstract = bool(cls.__dict__.get("__abstract__"))
-        if not is_abstract:
-            _prepare(cls)
-        super().__init_subclass__(**options)
-        if not is_abstract and hasattr(cls, "__table__"):
-            _count_up(cls.__table__)
-            _complete(cls)
-            add_checks(cls)
-            round_decimals(cls)
+        with mistakes_of(cls, where):
+            if not is_abstract:
+                _prepare(cls)
+            super().__init_subclass__(**options)
+            if not is_abstract and hasattr(cls, "__table__"):
+                _count_up(cls.__table__)
+                _complete(cls)
+                add_checks(cls)
+                round_decimals(cls)
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
