@@ -152,6 +152,8 @@ def _loader(load: Callable[..., Any]) -> Callable[..., Any]:
     def load_or_refuse(state: Any, names: set[str], passive: Any) -> Any:
         if _cannot_wait(state):
             cls, keys = state.class_, sorted(names)
+            if names & state.expired_attributes:
+                raise UnloadedRelation(_expired(state, cls, keys))
             above: Any = cls.__mapper__.inherits
             how = f".options(selectin_polymorphic({above.class_.__name__}, [{cls.__name__}]))" if above else "undefer()"
             raise UnloadedRelation(
@@ -161,6 +163,19 @@ def _loader(load: Callable[..., Any]) -> Callable[..., Any]:
         return load(state, names, passive)
 
     return load_or_refuse
+
+
+def _expired(state: Any, cls: type[Any], keys: list[str]) -> str:
+    if state.expired:
+        return (
+            f"this {cls.__name__} may have changed: a rollback, or expire(), has let go of what was loaded of it, and it "
+            "is not fetched behind your back; read it again, `await db.refresh(…)`, or keep what you need of it in "
+            "variables before the rollback"
+        )
+    return (
+        f"{cls.__name__}.{keys[0]} is now what the database has made of it, by an expression of SQL, or expire() has let "
+        f"go of it, and it is not fetched behind your back; read it: `await db.refresh(…, {keys})`"
+    )
 
 
 def _cannot_wait(state: Any) -> bool:
