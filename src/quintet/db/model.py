@@ -168,13 +168,13 @@ def _loader(load: Callable[..., Any]) -> Callable[..., Any]:
 def _expired(state: Any, cls: type[Any], keys: list[str]) -> str:
     if state.expired:
         return (
-            f"this {cls.__name__} may have changed: a rollback, or expire(), has let go of what was loaded of it, and it "
-            "is not fetched behind your back; read it again, `await db.refresh(…)`, or keep what you need of it in "
+            f"this {cls.__name__} may have changed: a rollback, or expire(), has let go of what was loaded of it, and "
+            "it is not fetched behind your back; read it again, `await db.refresh(…)`, or keep what you need of it in "
             "variables before the rollback"
         )
     return (
-        f"{cls.__name__}.{keys[0]} is now what the database has made of it, by an expression of SQL, or expire() has let "
-        f"go of it, and it is not fetched behind your back; read it: `await db.refresh(…, {keys})`"
+        f"{cls.__name__}.{keys[0]} is now what the database has made of it, by an expression of SQL, or expire() has "
+        f"let go of it, and it is not fetched behind your back; read it: `await db.refresh(…, {keys})`"
     )
 
 
