@@ -52,8 +52,8 @@ def _fault_of(cls: type[Any], key: str, value: Any) -> str:
     try:
         declared = mapped_type(cls, key)
         plan = compile_type(declared) if declared is not None else None
-    except (UnsupportedType, NameError):
-        return ""  # the column has a type of SQLAlchemy's
+    except (UnsupportedType, NameError, KeyError):
+        return ""  # the column has a type of SQLAlchemy's, or its module was taken out of `sys.modules`
     if plan is None:
         return ""
     plain = value.value if isinstance(value, enum.Enum) else value

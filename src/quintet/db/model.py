@@ -151,30 +151,29 @@ def _loader(load: Callable[..., Any]) -> Callable[..., Any]:
 
     def load_or_refuse(state: Any, names: set[str], passive: Any) -> Any:
         if _cannot_wait(state):
-            cls, keys = state.class_, sorted(names)
-            if names & state.expired_attributes:
-                raise UnloadedRelation(_expired(state, cls, keys))
-            above: Any = cls.__mapper__.inherits
-            how = f".options(selectin_polymorphic({above.class_.__name__}, [{cls.__name__}]))" if above else "undefer()"
-            raise UnloadedRelation(
-                f"{cls.__name__}.{keys[0]} was not loaded, and it is not fetched behind your back; "
-                f"load it with the query: {how}, or afterwards: `await db.refresh(…, {keys})`"
-            )
+            raise UnloadedRelation(_why_absent(state, state.class_, sorted(names)))
         return load(state, names, passive)
 
     return load_or_refuse
 
 
-def _expired(state: Any, cls: type[Any], keys: list[str]) -> str:
+def _why_absent(state: Any, cls: type[Any], keys: list[str]) -> str:
+    name, refresh = f"{cls.__name__}.{keys[0]}", f"`await db.refresh(…, {keys})`"
     if state.expired:
         return (
             f"this {cls.__name__} may have changed: a rollback, or expire(), has let go of what was loaded of it, and "
             "it is not fetched behind your back; read it again, `await db.refresh(…)`, or keep what you need of it in "
             "variables before the rollback"
         )
+    above: Any = cls.__mapper__.inherits
+    if above is not None:
+        return (
+            f"{name} was not loaded, and it is not fetched behind your back; load it with the query: "
+            f".options(selectin_polymorphic({above.class_.__name__}, [{cls.__name__}])), or afterwards: {refresh}"
+        )
     return (
-        f"{cls.__name__}.{keys[0]} is now what the database has made of it, by an expression of SQL, or expire() has "
-        f"let go of it, and it is not fetched behind your back; read it: `await db.refresh(…, {keys})`"
+        f"{name} is now what the database has made of it, by an expression of SQL, or expire() has let go of it, and "
+        f"it is not fetched behind your back; read it: {refresh}"
     )
 
 

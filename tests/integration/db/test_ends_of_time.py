@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Date, DateTime, Select, select, text
+from sqlalchemy import Column, Date, DateTime, MetaData, Select, Table, insert, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, DATERANGE, Range
 from sqlalchemy.exc import SQLAlchemyError
 
 from quintet import App, New
-from quintet.db import Database, Mapped, Model, Session, SyncSession, column, primary_key, query
+from quintet.db import Database, Mapped, Model, Session, SyncSession, primary_key, query
 from quintet.testing import AsyncClient
 
 
@@ -26,17 +26,10 @@ class Term(Terms):
     moment: Mapped[datetime]
 
 
-class Calendar(Model, database="default"):
-    """What PostgreSQL alone has."""
-
-
-class Season(Calendar):
-    id: Mapped[int] = primary_key()
-    local: Mapped[datetime] = column(DateTime())
-    days: Mapped[list[date]] = column(ARRAY(Date))
-    span: Mapped[Any] = column(DATERANGE)
-
-
+#: What PostgreSQL alone has.
+SEASON = Table(
+    "season", MetaData(), Column("local", DateTime()), Column("days", ARRAY(Date)), Column("span", DATERANGE)
+)  # fmt: skip
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 EARLY = {"day": "0001-01-01", "moment": "0001-01-01T00:00:00Z"}
 LATE = {"day": "9999-12-31", "moment": "9999-12-31T23:59:59.999999Z"}
@@ -152,29 +145,30 @@ async def test_the_infinity_of_older_rows_is_read_as_the_last_date(postgres_url:
 
 async def test_arrays_ranges_and_times_without_a_zone_have_them_too(postgres_url: str) -> None:
     database = Database(postgres_url)
-    await database.drop_all(Calendar)
-    await database.create_all(Calendar)
     last = datetime.max  # noqa: DTZ901 - the column has no time zone
+    days, span = [date.min, date(2026, 2, 28), date.max], Range(date(2026, 1, 1), date.max)
+    given = {"local": last, "days": days, "span": span}
     try:
-        days, span = [date.min, date(2026, 2, 28), date.max], Range(date(2026, 1, 1), date.max)
+        async with database.engine.begin() as connection:
+            await connection.run_sync(SEASON.metadata.create_all)
         async with database.session() as db:
-            db.add(Season(local=last, days=days, span=span))
+            await db.execute(insert(SEASON), given)
         with database.sync_session() as db:
-            db.add(Season(local=last, days=days, span=span))
+            db.execute(insert(SEASON), given)
             old = text(
-                "INSERT INTO season (local, days, span) "
-                "VALUES ('infinity', '{-infinity,2026-02-28,infinity}', '[2026-01-01,infinity)')"
+                "INSERT INTO season VALUES ('infinity', '{-infinity,2026-02-28,infinity}', '[2026-01-01,infinity)')"
             )
             db.execute(old)
         async with database.session("read") as db:
-            found = [(s.local, s.days, s.span) for s in await db.many(select(Season))]
+            found = [tuple(row) for row in await db.execute(select(SEASON))]
             assert found == [(last, days, span)] * 3
             counted = text("SELECT count(*) FROM season WHERE days[3] = '9999-12-31' AND upper(span) = '9999-12-31'")
             assert (await db.execute(counted)).scalar_one() == 2
         with database.sync_session("read") as db:
-            assert [(s.local, s.days, s.span) for s in db.many(select(Season))] == found
+            assert [tuple(row) for row in db.execute(select(SEASON))] == found
     finally:
-        await database.drop_all(Calendar)
+        async with database.engine.begin() as connection:
+            await connection.run_sync(SEASON.metadata.drop_all)
         await database.dispose()
 
 
