@@ -88,7 +88,7 @@ async def test_texts_are_what_they_are_with_a_collation_that_keeps_them_apart(wo
 
 
 async def test_one_named_value_may_be_looked_for_and_compared(words: Database) -> None:
-    part = bindparam("part")
+    part: Any = bindparam("part")
     ways = [Word.exact == part, Word.exact.contains(part), Word.exact.icontains(part), Word.exact.startswith(part)]
     async with words.session("read") as db:
         for each in TEXTS:
@@ -111,8 +111,7 @@ async def test_without_one_mariadb_takes_case_accents_and_spaces_at_the_end_for_
 
 async def test_filters_of_resources_look_as_the_column_compares(words: Database) -> None:
     app = App(plugins=[words], docs=False)
-    operators = ["eq", "contains", "startswith"]
-    app.include(resource(Word, path="/words", filters={"exact": operators}, search=["exact"]))
+    app.include(resource(Word, path="/words", filters={"exact": ["eq", "contains", "startswith"]}, search=["exact"]))
 
     async with AsyncClient(app) as client:
 
