@@ -88,7 +88,7 @@ async def test_texts_are_what_they_are_with_a_collation_that_keeps_them_apart(wo
 
 
 async def test_one_named_value_may_be_looked_for_and_compared(words: Database) -> None:
-    part: Any = bindparam("part")
+    part = bindparam("part", type_=String())
     ways = [Word.exact == part, Word.exact.contains(part), Word.exact.icontains(part), Word.exact.startswith(part)]
     async with words.session("read") as db:
         for each in TEXTS:
