@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from sqlalchemy import literal, select, text
+from sqlalchemy import String, literal, select, text
+from sqlalchemy.dialects import mysql
 
 from quintet import App, Database, Model, Session, Use, primary_key
-from quintet.db import TLS, Mapped, PoolOptions
+from quintet.db import TLS, Mapped, PoolOptions, column
 
 # --8<-- [start:app]
 app = App(plugins=[Database("sqlite://")])
@@ -48,3 +49,19 @@ async def version(db: Annotated[Session, Use("reports")]) -> str:
 
 
 # --8<-- [end:several]
+
+
+# --8<-- [start:collation]
+class Keyword(Reports):
+    id: Mapped[int] = primary_key()
+    text: Mapped[str] = column(
+        String(30).with_variant(
+            mysql.VARCHAR(30, collation="utf8mb4_nopad_bin"),
+            "mysql",
+            "mariadb",
+        ),
+        unique=True,
+    )
+
+
+# --8<-- [end:collation]

@@ -202,17 +202,27 @@ class Database(Plugin):
         """Create the tables of all models that are missing: for tests and first steps; migrations do it for good.
 
         Args:
-            base: the base of the models, or a model; `Model` when absent.
+            base: the base of the models, or a model; every base of models of this database when absent.
         """
-        metadata = metadata_of(base)
         async with self.engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            for metadata in self._metadata(base):
+                await connection.run_sync(metadata.create_all)
 
     async def drop_all(self, base: Any = None) -> None:
-        """Drop the tables of all models."""
-        metadata = metadata_of(base)
+        """Drop the tables of all models.
+
+        Args:
+            base: as for `create_all`.
+        """
         async with self.engine.begin() as connection:
-            await connection.run_sync(metadata.drop_all)
+            for metadata in self._metadata(base):
+                await connection.run_sync(metadata.drop_all)
+
+    def _metadata(self, base: Any) -> list[sa.MetaData]:
+        from quintet.db.model import bases
+
+        own = [base] if base is not None else [found for found in bases() if found.__database__ == self.label]
+        return [metadata_of(found) for found in own]
 
     async def dispose(self) -> None:
         """Close the idle connections of this event loop and of the sync engine."""

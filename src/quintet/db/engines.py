@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from quintet.db.guards import LeavingConnection, guard_dialect, watch_failures
 from quintet.db.memory import new_file
@@ -38,8 +39,8 @@ DRIVERS: dict[str, tuple[str, str]] = {
 _EXTRAS = {"sqlite": "db", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle"}
 _MODULES = {"pysqlite": "sqlite3", "oracledb_async": "oracledb"}
 _ALIASES = {"postgres": "postgresql"}
-#: Drivers that serve both kinds.
-_BOTH = {"psycopg"}
+#: What a URL may name that serves both kinds.
+_BOTH = {"postgresql+psycopg"}
 
 
 _forks = 0
@@ -94,7 +95,7 @@ def parse_url(text: str, where: str = "") -> URL:
     """Read the URL of a database.
 
     Raises:
-        ConfigurationError: it is none, its database is not known, or its driver is not installed.
+        ConfigurationError: it is none, its database is not known, or its driver is not installed, or none of ours.
     """
     try:
         url = make_url(text)
@@ -120,24 +121,50 @@ def parse_url(text: str, where: str = "") -> URL:
         )
     driver = url.drivername.partition("+")[2]
     url = url.set(drivername=f"{name}+{driver}" if driver else name)
-    missing = [d for d in drivers_of(url) if importlib.util.find_spec(_MODULES.get(d, d)) is None]
-    if missing:
-        raise ConfigurationError(
-            Problem(
-                id="database.driver",
-                message=f"{name} needs {' and '.join(missing)}, which is not installed",
-                where=where,
-                fix=f"pip install 'quintet[{_EXTRAS[name]}]'",
-            )
-        )
+    wrong = _driver_problem(url, where)
+    if wrong is not None:
+        raise ConfigurationError(wrong)
     return url
+
+
+def _driver_problem(url: URL, where: str) -> Problem | None:
+    """Return what is wrong with the drivers of a URL, those that it names and those that it leaves to us."""
+    name, _, driver = url.drivername.partition("+")
+    is_ours = driver in ("", *DRIVERS[name]) or url.drivername in _BOTH
+    if not is_ours and not _is_async(url):
+        ours = [_MODULES.get(one, one) for one in DRIVERS[name]]
+        return Problem(
+            id="database.driver",
+            message=f"{url.drivername} names a driver that does not serve `async def`; for {name} there are "
+            f"{ours[0]} for `async def` and {ours[1]} for `def`",
+            where=where,
+            fix=f"write {name}:{'/' * (3 if name == 'sqlite' else 2)}… without a driver",
+        )
+    missing = [d for d in drivers_of(url) if importlib.util.find_spec(_MODULES.get(d, d)) is None]
+    if not missing:
+        return None
+    extra = f"pip install 'quintet[{_EXTRAS[name]}]'"
+    return Problem(
+        id="database.driver",
+        message=f"{url.drivername} needs {' and '.join(missing)}, which is not installed",
+        where=where,
+        # An extra has the drivers that we chose.
+        fix=extra if is_ours else f"pip install {driver}, or write {name}://… without a driver and {extra}",
+    )
+
+
+def _is_async(url: URL) -> bool:
+    try:
+        return url.get_dialect().is_async
+    except (exc.NoSuchModuleError, ImportError):
+        return False
 
 
 def drivers_of(url: URL) -> tuple[str, str]:
     """Return the names of the async and the sync driver for a URL."""
     name, _, driver = url.drivername.partition("+")
     both = DRIVERS[name]
-    if driver in _BOTH:
+    if url.drivername in _BOTH:
         return driver, driver
     if driver in both or not driver:
         return both
@@ -301,8 +328,14 @@ def _connect(dialect: Any, record: Any, args: Any, options: Any) -> Any:
             connection._read_timeout = None  # a statement may take its time
         if dialect.driver == "asyncpg":
             from quintet.db.drivers.begin import begin_early
+            from quintet.db.drivers.dates import write_as_given
 
+            await_only(write_as_given(connection.driver_connection))
             begin_early(connection)
+        if dialect.driver == "psycopg":
+            from quintet.db.drivers.psycopg import read_ends
+
+            read_ends(connection)
         if dialect.driver == "aiosqlite":
             from quintet.db.drivers.hops import in_one_hop
 

@@ -53,11 +53,22 @@ _MAPPED = ("Mapped[", "orm.Mapped[", "sqlalchemy.orm.Mapped[")
 
 def _scopes(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the names that an annotation in a class may use: the module's, and those where the class stands."""
+    frame = _frame_of(cls)
+    return vars(sys.modules[cls.__module__]), dict(frame.f_locals) if frame is not None else {}
+
+
+def place_of(cls: type[Any]) -> str:
+    """Return the file and line of the statement that makes a class just now; nothing where no statement does."""
+    frame = _frame_of(cls)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+def _frame_of(cls: type[Any]) -> types.FrameType | None:
     names = vars(sys.modules[cls.__module__])
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - as typing.NamedTuple does
-    while frame.f_back is not None and frame.f_globals is not names:
+    frame: types.FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - as typing.NamedTuple does
+    while frame is not None and frame.f_globals is not names:
         frame = frame.f_back
-    return names, dict(frame.f_locals) if frame.f_globals is names else {}
+    return frame
 
 
 def mapped_type(cls: type[Any], key: str) -> Any:

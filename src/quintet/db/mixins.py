@@ -17,6 +17,7 @@ from sqlalchemy.orm import (
 )
 
 from quintet.db.columns import column
+from quintet.db.mistakes import mistakes_of
 from quintet.db.model import Model
 from quintet.db.session import SyncSession
 
@@ -58,10 +59,11 @@ class Versioned(Model):
             cls.__mapper_args__ = {"version_id_col": Versioned.__dict__["version"], **own}
         super().__init_subclass__(**options)
         if hasattr(cls, "__mapper__") and cls.__mapper__.version_id_col is None:
-            raise TypeError(
-                f"{cls.__name__}.__mapper_args__ hides that of Versioned, so no change would be counted; "
-                'make it a dict, or add "version_id_col": cls.version'
-            )
+            with mistakes_of(cls, getattr(cls, "__quintet_where__", "")):
+                raise TypeError(
+                    f"{cls.__name__}.__mapper_args__ hides that of Versioned, so no change would be counted; "
+                    'make it a dict, or add "version_id_col": cls.version'
+                )
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy calls it with the class

@@ -29,7 +29,8 @@ from sqlalchemy.util.concurrency import in_greenlet
 from quintet.db.checks import add_checks
 from quintet.db.columns import INFO, column, options_of, uuid7
 from quintet.db.errors import UnloadedRelation
-from quintet.db.hints import evaluate_annotations, own_annotations
+from quintet.db.hints import evaluate_annotations, own_annotations, place_of
+from quintet.db.mistakes import mistakes_of
 from quintet.db.naming import CONVENTION, table_name
 from quintet.db.relations import Relation, link_relations
 from quintet.db.rounding import round_decimals
@@ -79,15 +80,18 @@ class Model(DeclarativeBase):
             cls.registry = cls._sa_registry = registry(metadata=cls.metadata)
             _listen(cls.registry)
             _bases.append(cls)
+        where = place_of(cls)
+        type.__setattr__(cls, "__quintet_where__", where)
         is_abstract = bool(cls.__dict__.get("__abstract__"))
-        if not is_abstract:
-            _prepare(cls)
-        super().__init_subclass__(**options)
-        if not is_abstract and hasattr(cls, "__table__"):
-            _count_up(cls.__table__)
-            _complete(cls)
-            add_checks(cls)
-            round_decimals(cls)
+        with mistakes_of(cls, where):
+            if not is_abstract:
+                _prepare(cls)
+            super().__init_subclass__(**options)
+            if not is_abstract and hasattr(cls, "__table__"):
+                _count_up(cls.__table__)
+                _complete(cls)
+                add_checks(cls)
+                round_decimals(cls)
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
@@ -150,16 +154,30 @@ def _loader(load: Callable[..., Any]) -> Callable[..., Any]:
 
     def load_or_refuse(state: Any, names: set[str], passive: Any) -> Any:
         if _cannot_wait(state):
-            cls, keys = state.class_, sorted(names)
-            above: Any = cls.__mapper__.inherits
-            how = f".options(selectin_polymorphic({above.class_.__name__}, [{cls.__name__}]))" if above else "undefer()"
-            raise UnloadedRelation(
-                f"{cls.__name__}.{keys[0]} was not loaded, and it is not fetched behind your back; "
-                f"load it with the query: {how}, or afterwards: `await db.refresh(…, {keys})`"
-            )
+            raise UnloadedRelation(_why_absent(state, state.class_, sorted(names)))
         return load(state, names, passive)
 
     return load_or_refuse
+
+
+def _why_absent(state: Any, cls: type[Any], keys: list[str]) -> str:
+    name, refresh = f"{cls.__name__}.{keys[0]}", f"`await db.refresh(…, {keys})`"
+    if state.expired:
+        return (
+            f"this {cls.__name__} may have changed: a rollback, or expire(), has let go of what was loaded of it, and "
+            "it is not fetched behind your back; read it again, `await db.refresh(…)`, or keep what you need of it in "
+            "variables before the rollback"
+        )
+    above: Any = cls.__mapper__.inherits
+    if above is not None:
+        return (
+            f"{name} was not loaded, and it is not fetched behind your back; load it with the query: "
+            f".options(selectin_polymorphic({above.class_.__name__}, [{cls.__name__}])), or afterwards: {refresh}"
+        )
+    return (
+        f"{name} is now what the database has made of it, by an expression of SQL, or expire() has let go of it, and "
+        f"it is not fetched behind your back; read it: {refresh}"
+    )
 
 
 def _cannot_wait(state: Any) -> bool:

@@ -7,7 +7,7 @@ sees. None has a relation, and none a private column, unless the model says so.
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import sqlalchemy as sa
@@ -39,7 +39,7 @@ class NewShape(Adapter):
         Raises:
             TypeError: `tp` is no model.
         """
-        if not (isinstance(tp, type) and hasattr(tp, "__mapper__")):
+        if not _is_model(tp):
             raise TypeError(f"New needs a model, not {tp!r}; a Struct is read as it is")
         return shape_of(tp, "new")
 
@@ -75,8 +75,16 @@ class View(Adapter):
         Raises:
             TypeError: `tp` is no model, or has no such relation.
         """
-        if not (isinstance(tp, type) and hasattr(tp, "__mapper__")):
-            raise TypeError(f"View needs a model, not {tp!r}; a Struct shows what it declares")
+        if not _is_model(tp):
+            inside = next(filter(_is_model, get_args(tp)), None)
+            if inside is None:
+                raise TypeError(f"View needs a model, not {tp!r}; a Struct shows what it declares")
+            relations = ", ".join(f'"{relation}"' for relation in self.relations)
+            marked = f"Annotated[{inside.__name__}, View({relations})]"
+            raise TypeError(
+                f"View stands beside the model, not around {tp!r}; "
+                f"write {f'list[{marked}]' if get_origin(tp) is list else f'{marked} inside of it'}"
+            )
         key = (tp, "view", self.name, self.relations)
         if key not in _made:
             _made[key] = _view(tp, self.relations, self.name)
@@ -99,6 +107,10 @@ def _view(cls: type[Any], relations: tuple[str, ...], name: str) -> Any:
         fields.append((relation, list[shape] if known[relation].uselist else Union[shape, None] if optional else shape))  # noqa: UP007 - made at run time
     words = "".join(r.replace(".", "_").title().replace("_", "") for r in relations)
     return _struct(cls, name or f"{cls.__name__}With{words}", fields, forbid=False)
+
+
+def _is_model(tp: Any) -> bool:
+    return isinstance(tp, type) and hasattr(tp, "__mapper__")
 
 
 def build_object(cls: type[Any], shape: msgspec.Struct) -> Any:

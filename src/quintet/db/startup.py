@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from quintet.db.defaults import wrong_defaults
+from quintet.db.mistakes import explain_declaration
 from quintet.db.model import bases
 from quintet.db.rounding import places_of
 from quintet.errors import Problem
@@ -25,7 +27,8 @@ def check_models(database: Database) -> list[Problem]:
         try:
             base.registry.configure()
         except (SQLAlchemyError, LookupError) as error:
-            problems.append(Problem(id="models.relations", message=str(error), fix=_fix_of(base, str(error))))
+            problems.append(_relation_problem(base, str(error)))
+        problems += wrong_defaults(base)
         problems += _keys_to_others(base)
         problems += _keys_to_nothing(base)
         if database.dialect in _NEED_LENGTHS:
@@ -40,17 +43,19 @@ def check_models(database: Database) -> list[Problem]:
 _LOST = re.compile(r"failed to locate a name \('?(\w+)'?\)")
 
 
-def _fix_of(base: type[Any], message: str) -> str:
-    """Return what to do about a relation that leads nowhere."""
-    lost = _LOST.search(message)
+def _relation_problem(base: type[Any], text: str) -> Problem:
+    """Return what is wrong with a relation, as SQLAlchemy or we say it, and the class in which it stands."""
+    message, fix = explain_declaration(text)
+    lost, classes = _LOST.search(text), {mapper.class_.__name__: mapper.class_ for mapper in base.registry.mappers}
     for other in bases() if lost else ():
         elsewhere = other.__database__ != base.__database__
         if elsewhere and lost and any(mapper.class_.__name__ == lost[1] for mapper in other.registry.mappers):
-            return (
+            fix = (
                 f"{lost[1]} lives in the database {other.__database__!r}, this model in {base.__database__!r}: write "
                 "the key as a column of its own, without a relation, and ask for the rows in a query of their own"
             )
-    return "correct the relation, or import the other model"
+    named = next((classes[word] for word in re.findall(r"\w+", message) if word in classes), None)
+    return Problem(id="models.relations", message=message, where=getattr(named, "__quintet_where__", ""), fix=fix)
 
 
 def _keys_to_others(base: type[Any]) -> list[Problem]:

@@ -22,7 +22,6 @@ from quintet.schema.bounds import Bounds
 from quintet.schema.describe import describe
 from quintet.schema.nodes import (
     ChoiceNode,
-    Constraints,
     DictNode,
     ListNode,
     Node,
@@ -283,7 +282,7 @@ def _scalar(node: ScalarNode, where: str) -> TypeEngine[Any]:
         case "bytes":
             return sa.LargeBinary(limits.max_length).with_variant(mysql.LONGBLOB(), *_MYSQL)
         case "int":
-            return sa.Integer() if _fits_32_bits(limits) else big_integer()
+            return big_integer()  # whatever the limits: a rule that is added must not rewrite the table
         case "decimal":
             raise UnsupportedType(
                 f"{where}: a column of Decimal needs its digits; write Annotated[Decimal, Precision.of(12, 2)]"
@@ -315,12 +314,6 @@ _PLAIN: dict[str, Callable[[], TypeEngine[Any]]] = {
     "bool": sa.Boolean, "float": sa.Double, "date": sa.Date, "time": Clock, "datetime": UTCDateTime,
     "timedelta": Duration, "uuid": sa.Uuid,
 }  # fmt: skip
-
-
-def _fits_32_bits(limits: Constraints) -> bool:
-    low = limits.ge if limits.ge is not None else limits.gt
-    high = limits.le if limits.le is not None else limits.lt
-    return low is not None and high is not None and low >= -(2**31) and high < 2**31
 
 
 def _choice(node: ChoiceNode, where: str, *, check: bool) -> TypeEngine[Any]:

@@ -203,14 +203,14 @@ _CONDITIONS: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
     "gte": lambda a: lambda v: a >= v,
     "in": lambda a: a.in_,
     "is_null": lambda a: lambda v: a.is_(None) if v else a.is_not(None),
-    "contains": lambda a: lambda v: a.contains(v, autoescape=True),
-    "startswith": lambda a: lambda v: a.startswith(v, autoescape=True),
+    "contains": lambda a: a.contains,
+    "startswith": lambda a: a.startswith,
 }
 
 
 def search_condition(model: type[Any], names: Sequence[str], text: str) -> sa.ColumnElement[bool]:
     """Return the condition of rows that hold a text in one of these columns, whatever its case."""
-    return sa.or_(*(getattr(model, name).icontains(text, autoescape=True) for name in names))
+    return sa.or_(*(getattr(model, name).icontains(text) for name in names))
 
 
 def optional(tp: Any) -> Any:

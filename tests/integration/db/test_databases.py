@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 
 from quintet import App, ConfigurationError, Secret
 from quintet.config import load_settings
@@ -21,6 +21,7 @@ from quintet.db import (
     Session,
     SyncSession,
     Use,
+    many_to_many,
     primary_key,
 )
 from quintet.db.engines import connect_arguments, parse_url
@@ -67,6 +68,49 @@ async def test_models_are_found_in_their_database(tmp_path: Path) -> None:
         assert (await client.post("/")).status_code == 204
         assert (await client.get("/reports")).json() == 1
         assert (await client.get("/orders")).json() == 11
+
+
+class Papers(Model, database="archive"):
+    pass
+
+
+class Photos(Model, database="archive"):
+    pass
+
+
+class Paper(Papers):
+    id: Mapped[int] = primary_key()
+    tags: Mapped[list[PaperTag]] = many_to_many()
+
+
+class PaperTag(Papers):
+    id: Mapped[int] = primary_key()
+
+
+class Photo(Photos):
+    id: Mapped[int] = primary_key()
+
+
+async def test_the_tables_of_a_database_are_those_of_every_base_in_it(url: str) -> None:
+    archive = Database(url, name="archive")
+
+    async def tables() -> set[str]:
+        async with archive.engine.connect() as connection:
+            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        return set(names) & {"paper", "paper_tag", "paper_paper_tag", "photo", "order", "report"}
+
+    async with archive.engine.begin() as connection:
+        for base in (Main, Reporting):
+            await connection.run_sync(base.metadata.drop_all)
+    try:
+        await archive.create_all()
+        assert await tables() == {"paper", "paper_tag", "paper_paper_tag", "photo"}
+        await archive.drop_all(Papers)
+        assert await tables() == {"photo"}
+        await archive.drop_all()
+        assert await tables() == set()
+    finally:
+        await archive.dispose()
 
 
 async def test_a_model_of_a_database_that_is_not_there_says_so() -> None:
@@ -196,6 +240,33 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch, url: 
 async def test_each_database_has_its_drivers(url: str, both: tuple[str, str]) -> None:
     database = Database(url, settings=DatabaseSettings())
     assert (database.engine.url.drivername, database.sync_engine.url.drivername) == both
+
+
+@pytest.mark.parametrize(
+    ("url", "message", "fix"),
+    [
+        (
+            "postgresql+psycopg2://h/d",
+            "asyncpg for `async def` and psycopg for `def`",
+            "write postgresql://… without a",
+        ),
+        (
+            "postgresql+nonsense://h/d",
+            "asyncpg for `async def` and psycopg for `def`",
+            "write postgresql://… without a",
+        ),
+        ("mysql+psycopg://h/d", "asyncmy for `async def` and pymysql for `def`", "write mysql://… without a driver"),
+        ("sqlite+other:///d", "aiosqlite for `async def` and sqlite3 for `def`", "write sqlite:///… without a driver"),
+        ("mysql+aiomysql://h/d", "mysql+aiomysql needs aiomysql, which is not installed", "pip install aiomysql, or"),
+    ],
+)
+def test_a_driver_that_is_not_ours_is_not_looked_for_in_an_extra(url: str, message: str, fix: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Database(url)
+    (problem,) = caught.value.problems
+    assert problem.id == "database.driver"
+    assert message in problem.message
+    assert problem.fix.startswith(fix)
 
 
 def test_tls_means_the_same_for_every_driver() -> None:

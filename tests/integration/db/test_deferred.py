@@ -52,3 +52,45 @@ async def test_a_column_that_was_not_loaded_raises_with_what_to_add(options: Any
     new = Paper(name="new")
     assert (new.ours, new.theirs) == (None, None)
     await database.dispose()
+
+
+class Counter(Model, database="expiring"):
+    """The base of this model."""
+
+
+class Tally(Counter):
+    id: Mapped[int] = primary_key()
+    count: Mapped[int] = column(default=0)
+
+
+async def test_what_a_rollback_or_an_expression_has_let_go_of_says_so(url: str) -> None:
+    database = Database(url, name="expiring")
+    await database.create_all()
+    try:
+        async with database.session() as db:
+            tally = Tally()
+            db.add(tally)
+            await db.commit()
+            tally.count = Tally.count + 1  # type: ignore[assignment]
+            await db.flush()
+            with pytest.raises(
+                UnloadedRelation, match=r"Tally\.count is now what the database has made of it"
+            ) as caught:
+                _ = tally.count
+            assert "`await db.refresh(…, ['count'])`" in str(caught.value)
+            await db.refresh(tally, ["count"])
+            assert tally.count == 1
+            await db.rollback()
+            with pytest.raises(UnloadedRelation, match="this Tally may have changed: a rollback,") as caught:
+                _ = tally.count
+            assert "read it again, `await db.refresh(…)`" in str(caught.value)
+            assert "undefer" not in str(caught.value)
+            await db.refresh(tally)
+            assert tally.count == 0
+        with database.sync_session() as sync:
+            tally = sync.one(sa.select(Tally))
+            sync.rollback()
+            assert tally.count == 0  # which may wait for it
+    finally:
+        await database.drop_all()
+        await database.dispose()

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import CreateTable
 
-from quintet import Meta, Struct
+from quintet import ConfigurationError, Meta, Struct
 from quintet.db import (
     Model,
     Precision,
@@ -27,7 +27,6 @@ from quintet.db import (
     primary_key,
 )
 from quintet.db.naming import table_name
-from quintet.schema.nodes import UnsupportedType
 
 DIALECTS: dict[str, Any] = {
     "sqlite": sqlite.dialect(),
@@ -97,7 +96,7 @@ COLUMNS = {
     "name": ("VARCHAR(40) NOT NULL", "VARCHAR(40) NOT NULL", "VARCHAR(40) NOT NULL", "VARCHAR2(40 CHAR) NOT NULL"),
     "text": ("TEXT NOT NULL", "TEXT NOT NULL", "LONGTEXT NOT NULL", "CLOB NOT NULL"),
     "note": ("TEXT", "TEXT", "LONGTEXT", "CLOB"),
-    "small": ("INTEGER NOT NULL", "INTEGER NOT NULL", "INTEGER NOT NULL", "INTEGER NOT NULL"),
+    "small": ("INTEGER NOT NULL", "BIGINT NOT NULL", "BIGINT NOT NULL", "NUMBER(19) NOT NULL"),
     "big": ("INTEGER NOT NULL", "BIGINT NOT NULL", "BIGINT NOT NULL", "NUMBER(19) NOT NULL"),
     "price": (
         "NUMERIC(12, 2) NOT NULL",
@@ -211,7 +210,7 @@ def test_two_foreign_keys_to_one_table_need_no_words() -> None:
 
 
 def test_what_no_column_can_hold_is_refused_with_the_fix() -> None:
-    with pytest.raises(UnsupportedType, match=r"Wrong\.price: a column of Decimal needs its digits"):
+    with pytest.raises(ConfigurationError, match=r"Wrong\.price: a column of Decimal needs its digits"):
         type("Wrong", (alone(),), {"__annotations__": {"price": Mapped[Decimal]}, "__module__": __name__})
 
 

@@ -161,9 +161,13 @@ def test_a_bare_model_as_a_parameter_is_an_error_at_the_start() -> None:
     @app.get("/d")
     def no_relation() -> Annotated[Ticket, View("colour")]: ...  # type: ignore[empty-body]
 
+    @app.get("/e")
+    def around() -> Annotated[list[Ticket], View("company", "messages")]: ...  # type: ignore[empty-body]
+
     with pytest.raises(ConfigurationError) as caught:
         _ = app.dispatcher
     text = str(caught.value)
+    assert 'write list[Annotated[Ticket, View("company", "messages")]]' in text
     assert "write `data: New[Ticket]` for a new one" in text
     assert "which a GET request has not" in text
     assert "New needs a model, not <class 'int'>" in text

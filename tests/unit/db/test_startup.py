@@ -111,9 +111,12 @@ def test_two_relations_do_not_share_a_table_by_accident() -> None:
     class Label(Shared):
         id: Mapped[int] = primary_key()
 
-    message = r"Post.hidden and Post.tags would have their rows in one table, label_post; .*through='label_post_hidden'"
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError) as caught:
         _ = App(plugins=[Database("sqlite://", name="shared")]).dispatcher
+    (problem,) = caught.value.problems
+    assert problem.message == "Post.hidden and Post.tags would have their rows in one table, label_post"
+    assert "through='label_post_hidden'" in problem.fix
+    assert problem.where.startswith(f"{__file__}:")
 
 
 def test_names_that_a_database_cuts_off() -> None:
@@ -158,7 +161,7 @@ def test_names_that_models_have_already() -> None:
     class Taken(Model, database="taken"):
         pass
 
-    with pytest.raises(TypeError, match=r'write metadata_: Mapped\[…\] = column\("metadata"\)'):
+    with pytest.raises(ConfigurationError, match=r'write metadata_: Mapped\[…\] = column\("metadata"\)'):
 
         class File(Taken):  # pyright: ignore[reportUnusedClass]
             id: Mapped[int] = primary_key()
@@ -179,7 +182,7 @@ def test_versions_are_counted_beside_other_arguments_of_a_mapper() -> None:
 
     assert sa.inspect(Animal).version_id_col is Animal.__table__.c.version
     assert sa.inspect(Dog).version_id_col is Animal.__table__.c.version
-    with pytest.raises(TypeError, match=r"Loose.__mapper_args__ hides that of Versioned"):
+    with pytest.raises(ConfigurationError, match=r"Loose.__mapper_args__ hides that of Versioned"):
 
         class Loose(Versioned, Counted):  # pyright: ignore[reportUnusedClass]
             id: Mapped[int] = primary_key()
