@@ -77,8 +77,14 @@ def server(folder: Path) -> Iterator[Command]:
 
 
 def workers_of(command: Command) -> list[psutil.Process]:
-    children = psutil.Process(command.process.pid).children()
-    return [child for child in children if not any("resource_tracker" in part for part in child.cmdline())]
+    return [child for child in psutil.Process(command.process.pid).children() if _runs_the_app(child)]
+
+
+def _runs_the_app(process: psutil.Process) -> bool:
+    try:
+        return not any("resource_tracker" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # it has just ended, perhaps as a zombie that nobody has asked after yet
+        return False
 
 
 def memory_of(command: Command) -> int:

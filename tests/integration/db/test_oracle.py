@@ -35,6 +35,8 @@ def test_every_table_and_index_of_the_data_suite_is_compiled() -> None:
     for base in bases():
         base.registry.configure()
         for table in base.metadata.sorted_tables:
+            if any(column.computed is not None and column.computed.persisted for column in table.columns):
+                continue  # which Oracle does not know, and the docs say so; files that other tests import have some
             for statement in (CreateTable(table), DropTable(table), *map(CreateIndex, table.indexes)):
                 assert str(statement.compile(dialect=DIALECT))
                 seen += 1
