@@ -231,10 +231,7 @@ class Engines:
             made = self._sync_modes
         if mode not in made:
             engine = self.async_engine.sync_engine if is_async else self.sync_engine
-            options: dict[str, Any] = {MODE: mode}
-            if mode == "read" and self.kind == "postgresql":
-                options["postgresql_readonly"] = True
-            bound: Any = engine.execution_options(**options)
+            bound: Any = engine.execution_options(**{MODE: mode})
             bound._connection_cls = engine._connection_cls  # pyright: ignore[reportPrivateUsage]
             made[mode] = bound
         return made[mode]

@@ -44,16 +44,26 @@ def guard_dialect(dialect: Dialect) -> None:
     setattr(dialect, "colspecs", colspecs)  # noqa: B010 - that of this dialect alone
 
 
+_READ_ONLY = {"postgresql_readonly": True}
+
+
 class GuardedConnection(Connection):
     """A connection to PostgreSQL that refuses to commit a transaction in which a statement failed.
 
-    PostgreSQL would roll back and report success. It is marked where a statement leaves something behind on it.
+    PostgreSQL would roll back and report success. It is marked where a statement leaves something behind on it, and
+    reads only where it is for reading.
 
-    PERF: methods of the connection, since an engine with listeners asks for them at every turn.
+    PERF: methods of the connection, since an engine with listeners asks for them at every turn; so would one with
+    options of its own that SQLAlchemy gives to each connection.
     """
 
     #: What the statement said that failed in this transaction.
     failed: str | None = None
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        super().__init__(*values, **options)
+        if self._execution_options.get(MODE) == "read":
+            self.dialect.set_connection_execution_options(self, _READ_ONLY)
 
     def _begin_impl(self, transaction: Any) -> None:
         self.failed = None
