@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -267,3 +268,10 @@ def test_names_of_the_package_are_what_it_says() -> None:
     assert all(getattr(package, name) is not None for name in package.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = package.nothing  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("given", "absent"), [("url", "metadata"), ("metadata", "url")])
+def test_an_address_without_tables_and_tables_without_an_address_are_told(given: str, absent: str) -> None:
+    value: Any = "sqlite://" if given == "url" else sa.MetaData()
+    with pytest.raises(ConfigurationError, match=rf"Migrations\({given}=…\) has no {absent}="):
+        Migrations(**{given: value})

@@ -41,6 +41,9 @@ class Migrations(Plugin):
         metadata: the tables.
         options: `ignore`, `lock_timeout`, `lock_retries`, `statement_timeout`, `wait`, `version_table` of
             `MigrationTarget`.
+
+    Raises:
+        ConfigurationError: of `url` and `metadata` there is one without the other.
     """
 
     def __init__(
@@ -54,6 +57,16 @@ class Migrations(Plugin):
         metadata: MetaData | Sequence[MetaData] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        if (url is None) != (metadata is None):
+            alone, absent = ("metadata", "url") if url is None else ("url", "metadata")
+            raise ConfigurationError(
+                Problem(
+                    id="migrations.target",
+                    message=f"Migrations({alone}=…) has no {absent}=; the two say together which tables of SQLAlchemy's "
+                    "own are where",
+                    fix=f"give {absent}= too, or leave {alone}= out: a `Database` knows its own address and models",
+                )
+            )
         self.database = database
         self.name = "migrations" if database == "default" else f"migrations.{database}"  # pyright: ignore[reportAttributeAccessIssue] - each has its own
         self.folder = folder
