@@ -62,8 +62,8 @@ class Migrations(Plugin):
             raise ConfigurationError(
                 Problem(
                     id="migrations.target",
-                    message=f"Migrations({alone}=…) has no {absent}=; the two say together which tables of SQLAlchemy's "
-                    "own are where",
+                    message=f"Migrations({alone}=…) has no {absent}=; together they say where which tables of "
+                    "SQLAlchemy's own are",
                     fix=f"give {absent}= too, or leave {alone}= out: a `Database` knows its own address and models",
                 )
             )
