@@ -189,15 +189,21 @@ class Proxy:
         return f"https://127.0.0.1:{self.port}"
 
     def client(self, *, http2: bool = False) -> httpx2.Client:
-        return httpx2.Client(
-            base_url=self.url,
-            headers={"host": HOST},
-            verify=self.context(),
-            http1=not http2,
-            http2=http2,
-            timeout=20,
-            trust_env=False,
-        )
+        return httpx2.Client(**self._options(http2))
+
+    def async_client(self, *, http2: bool = False) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(**self._options(http2))
+
+    def _options(self, http2: bool) -> dict[str, Any]:
+        return {
+            "base_url": self.url,
+            "headers": {"host": HOST},
+            "verify": self.context(),
+            "http1": not http2,
+            "http2": http2,
+            "timeout": 20,
+            "trust_env": False,
+        }
 
     def connect(self, *protocols: str) -> ssl.SSLSocket:
         """Return a raw connection over TLS."""

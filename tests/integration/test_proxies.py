@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import socket
@@ -92,19 +93,12 @@ def test_connections_to_the_server_are_kept(proxy: Proxy, backend: Backend) -> N
         assert peers() <= before
 
 
-def test_requests_in_parallel_over_http_2(proxy: Proxy) -> None:
-    with proxy.client(http2=True) as client:
-        answers: list[int] = []
-
-        def get(number: int) -> None:
-            answers.append(client.get(f"/m/parallel/{number}").json()["marker"] == f"parallel/{number}")
-
-        threads = [threading.Thread(target=get, args=(n,)) for n in range(40)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert answers == [True] * 40
+async def test_requests_in_parallel_over_http_2(proxy: Proxy) -> None:
+    # One connection, so tasks and not threads: those of the client would take the same number for two streams.
+    async with proxy.async_client(http2=True) as client:
+        answers = await asyncio.gather(*(client.get(f"/m/parallel/{number}") for number in range(40)))
+    assert [answer.json()["marker"] for answer in answers] == [f"parallel/{number}" for number in range(40)]
+    assert {answer.http_version for answer in answers} == {"HTTP/2"}
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["1.1", "2"])
