@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,12 @@ class Command:
             self.process.kill()
             self.process.wait()
             raise
+
+
+def accepts(address: tuple[str, int] | str) -> bool:
+    """Whether something listens on a port, or a Unix socket."""
+    with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as probe:
+        return probe.connect_ex(address) == 0
 
 
 def wait_until(

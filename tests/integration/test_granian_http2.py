@@ -22,7 +22,7 @@ import psutil
 import pytest
 import trustme
 
-from tests.integration.command import PATIENCE, Command, run_to_end, wait_until
+from tests.integration.command import PATIENCE, Command, accepts, run_to_end, wait_until
 from tests.integration.processes import has_ended
 
 APP = """
@@ -66,6 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ca: trustme.CA) -> Path:
 def granian(folder: Path, *arguments: str, **env: str) -> Iterator[Command]:
     with Command("run", "--server", "granian", *arguments, folder=folder, env=env) as command:
         command.wait_for(r"Started worker-\d+")
+        wait_until(lambda: accepts(("127.0.0.1", command.port)))  # the line comes a little before
         yield command
 
 
@@ -287,6 +288,7 @@ def test_tls_and_http2_are_agreed_upon(folder: Path, ca: trustme.CA) -> None:
 def test_a_unix_socket_is_served_with_its_permissions(folder: Path) -> None:
     with Command("run", "--server", "granian", "--uds", "s", "--uds-mode", "600", folder=folder, port=None) as command:
         command.wait_for(r"Started worker-\d+")
+        wait_until(lambda: accepts(str(folder / "s")))
         assert (folder / "s").stat().st_mode & 0o777 == 0o600
         with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(folder / "s"))) as client:
             assert client.get("http://localhost/").status_code == 200

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.integration.command import QUINTET, Command, run_to_end, wait_until
+from tests.integration.command import QUINTET, Command, accepts, run_to_end, wait_until
 
 APP = """
 import asyncio
@@ -167,6 +167,7 @@ def test_granian_serves_the_same_file(folder: Path) -> None:
     command = Command("run", "app.py", "--server", "granian", folder=folder, port=port)
     try:
         command.wait_for("Started worker-1 runtime")
+        wait_until(lambda: accepts(("127.0.0.1", port)))
         url = f"http://127.0.0.1:{port}/hello/x"
         assert httpx2.get(url).json() == {"hello": "x"}
         assert httpx2.get(url, headers={"host": "a b"}).status_code == 400
