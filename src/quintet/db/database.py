@@ -219,10 +219,7 @@ class Database(Plugin):
                 await connection.run_sync(metadata.drop_all)
 
     def _metadata(self, base: Any) -> list[sa.MetaData]:
-        from quintet.db.model import bases
-
-        own = [base] if base is not None else [found for found in bases() if found.__database__ == self.label]
-        return [metadata_of(found) for found in own]
+        return metadata_for(self.label) if base is None else [metadata_of(base)]
 
     async def dispose(self) -> None:
         """Close the idle connections of this event loop and of the sync engine."""
@@ -244,6 +241,17 @@ def metadata_of(base: Any = None) -> sa.MetaData:
         from quintet.db.model import Model as base  # noqa: N813 - the default
     base.registry.configure()
     return base.metadata
+
+
+def metadata_for(name: str) -> list[sa.MetaData]:
+    """Return the metadata of every base whose models live in a database: that of `Model`, and those below it."""
+    from quintet.db.model import Model
+
+    bases: list[type[Any]] = [Model]
+    for base in bases:
+        bases += [cls for cls in base.__subclasses__() if cls.__dict__.get("__abstract__")]
+    found = {id(base.metadata): metadata_of(base) for base in bases if base.__database__ == name}
+    return list(found.values())
 
 
 def _load_settings(*, explicit: bool) -> DatabaseSettings:

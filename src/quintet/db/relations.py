@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, RelationshipProperty, registry, relationship
+from sqlalchemy.orm import RelationshipProperty, registry, relationship
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader  # pyright: ignore[reportPrivateUsage] - pinned by a test
 
 from quintet.db.errors import UnloadedRelation
 from quintet.db.hints import annotation_of, own_annotations, raw_annotation
-from quintet.db.naming import link_table_name, table_name
+from quintet.db.naming import link_table_name
 
 #: Where the `info` of a relationship says whether clients may write it.
 INPUT = "quintet.input"
@@ -318,8 +318,3 @@ def target_class(cls: type[Any], name: str) -> type[Any]:
         if found:
             return found[0]
     raise LookupError(f"{cls.__name__}.{name}: the annotation {text!r} names no model; write Mapped[Other]")
-
-
-def table_of(cls: type[DeclarativeBase]) -> str:
-    """Return the name of a model's table."""
-    return getattr(cls, "__tablename__", None) or table_name(cls.__name__)

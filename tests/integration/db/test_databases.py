@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import MetaData, inspect, select, text
 
 from quintet import App, ConfigurationError, Secret
 from quintet.config import load_settings
@@ -290,3 +290,27 @@ def test_tls_means_the_same_for_every_driver() -> None:
 def test_settings_hold_secrets() -> None:
     settings = DatabaseSettings(url=Secret("sqlite://"))
     assert Database(settings=settings).dialect == "sqlite"
+
+
+async def test_create_all_knows_bases_with_metadata_of_their_own(url: str) -> None:
+    class Apart(Model, database="apart"):
+        """The models of a database."""
+
+    class Below(Apart):
+        """A base as SQLAlchemy's users write it."""
+
+        __abstract__ = True
+        metadata = MetaData()
+
+    class Leaf(Below):
+        __tablename__ = "leaf_of_its_own_metadata"
+        id: Mapped[int] = primary_key()
+
+    database = Database(url, name="apart")
+    try:
+        await database.create_all()
+        async with database.engine.connect() as connection:
+            assert await connection.run_sync(lambda found: inspect(found).has_table(Leaf.__tablename__))
+        await database.drop_all()
+    finally:
+        await database.dispose()

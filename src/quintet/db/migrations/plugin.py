@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sqlalchemy import URL, MetaData
 
-from quintet.db.database import Database, metadata_of
+from quintet.db.database import Database, metadata_for
 from quintet.db.engines import connect_arguments, drivers_of
 from quintet.db.migrations.target import MigrationPart, MigrationTarget
 from quintet.errors import ConfigurationError, Problem
@@ -150,17 +150,6 @@ def target_of(
         engine_options={"connect_args": arguments},
         **more,
     )
-
-
-def metadata_for(name: str) -> list[MetaData]:
-    """Return the tables of the models of a database."""
-    from quintet.db.model import Model
-
-    bases: list[type[Any]] = [Model]
-    for base in bases:
-        bases += [cls for cls in base.__subclasses__() if cls.__dict__.get("__abstract__")]
-    found = {id(base.metadata): metadata_of(base) for base in bases if getattr(base, "__database__", "") == name}
-    return list(found.values())
 
 
 def _parts(app: Application) -> list[MigrationPart]:
